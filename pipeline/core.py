@@ -1,0 +1,270 @@
+"""The nouns of the flow: recipe -> Model -> Artifact -> Measurement -> report. One direction, no way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+Json = dict[str, Any]
+Predict = Callable[[Arrays], Arrays]
+"""Named arrays in, named arrays out, batch dimension first: a torch module, an exported file or a remote device."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Shape (batch dimension included) and numpy dtype of one named input."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A module that runs on the edge. `module(*inputs in this order)` returns its outputs in this order (a tuple if several)."""
+
+    module: torch.nn.Module
+    inputs: Mapping[str, TensorSpec]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a family must know of its data to build a module: the named inputs (batch 1) and the number of classes."""
+
+    name: str
+    inputs: Mapping[str, TensorSpec]
+    classes: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Arrays of the three splits and how they become a model's input.
+
+    `splits[split][name]` has the samples along its first axis. `prepare` turns raw arrays of some samples into a model's
+    inputs and labels (numpy only: the same code runs on the device); `augment` changes a prepared training batch.
+    """
+
+    domain: Domain
+    splits: Mapping[str, Arrays]
+    sha256: str
+    """Of the training split's arrays: the provenance that exported files carry."""
+    prepare: Callable[[Arrays], Arrays] = field(default=lambda batch: batch)
+    augment: Callable[[dict[str, torch.Tensor], torch.Generator], dict[str, torch.Tensor]] | None = None
+
+    def size(self, split: str) -> int:
+        """The number of samples in a split."""
+        return len(next(iter(self.splits[split].values())))
+
+    def batch(self, split: str, index: Any) -> Arrays:
+        """The prepared samples at `index` (an integer array or a slice)."""
+        return self.prepare({name: array[index] for name, array in self.splits[split].items()})
+
+
+class DataSource(Protocol):
+    """A file of models/data: where a data set comes from."""
+
+    licence: ClassVar[str]
+
+    def files(self, root: Path) -> list[Path]:
+        """The files that `load` reads; their content is part of every key. UserError when one is missing."""
+
+    def load(self, root: Path) -> Dataset:
+        """Reads the data set. UserError for files that are missing, truncated or do not fit each other."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Options of the one training loop (train.py)."""
+
+    epochs: int = 10
+    batch: int = 128
+    learning_rate: float = 1e-3
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    momentum: float = 0.9
+    weight_decay: float = 0.01
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = 0.05
+    """Fraction of all steps during which the learning rate rises linearly."""
+    clip: float | None = 1.0
+    """Largest gradient norm; None lets every gradient through."""
+    patience: int | None = None
+    """Stop after so many epochs without a better validation metric; None trains to the end."""
+    augment: bool = True
+    samples: int | None = None
+    """Train on the first so many samples only; None takes all."""
+    mixed_precision: Literal["off", "bf16", "fp16"] = "off"
+    """Autocast on cuda; ignored on the CPU."""
+
+
+class Task(Protocol):
+    """What a family is judged on: numpy only, the same for torch, an exported file and a device."""
+
+    metric: str
+    unit: str
+    higher_is_better: bool
+    margin: float
+    """Differences inside +-margin (in the metric's unit) are called equivalent."""
+
+    def collect(self, predictors: Mapping[str, Predict], samples: Arrays) -> Arrays:
+        """Runs the predictors (one a graph) over prepared samples; returns evidence, a row a sample."""
+
+    def value(self, evidence: Arrays) -> float:
+        """The metric over the evidence's rows."""
+
+    def interval(self, evidence: Arrays) -> tuple[float, float]:
+        """95 % interval of `value`."""
+
+    def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
+        """Paired over the same samples: delta (worse is negative), and its 95 % interval."""
+
+
+class Family(Protocol):
+    """A file of models/: an architecture. Its fields are its options."""
+
+    presets: ClassVar[Mapping[str, Train]]
+
+    def build(self, domain: Domain) -> torch.nn.Module:
+        """The untrained module, from torch's current random state."""
+
+    def forward(self, module: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The training pass: named outputs of a prepared batch."""
+
+    def loss(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The scalar to minimise."""
+
+    def graphs(self, module: torch.nn.Module, domain: Domain) -> dict[str, Graph]:
+        """What is deployed, by name; the first graph is the one whose latency is reported."""
+
+    def task(self, domain: Domain) -> Task:
+        """The judge."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A name in a registry folder (or a user's file) with its options: what a recipe says, and what is stored."""
+
+    kind: str
+    name: str
+    options: Json = field(default_factory=dict)
+
+    def build(self, where: str = "") -> Any:
+        """The class of that name with these options."""
+        from pipeline.options import checked
+
+        return checked(self, where)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How an exporter is to lower a model; the weights of the Model stay float32.
+
+    `method` "static_int8": int8 weights (per output channel) and int8 activations whose ranges come from
+    `calibration_samples` samples of the training split.
+    """
+
+    method: Literal["static_int8"]
+    per_channel: bool = True
+    calibration_samples: int = 256
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Size and work of a model: parameters, multiply-accumulates of one inference, bits a stored weight."""
+
+    parameters: int
+    macs: int
+    weight_bits: int = 32
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a technique should gain, as ratios after/before, and where it should show."""
+
+    file_ratio: float
+    latency_ratio: float
+    where: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A torch module, how it is to be lowered, and the steps that made it."""
+
+    family: Spec
+    domain: Domain
+    module: torch.nn.Module
+    facts: Facts
+    precision: Precision | None = None
+    surgery: tuple[Json, ...] = ()
+    """Structure changes in order, each {"technique", "record"}: replayed, never pickled."""
+    history: tuple[Json, ...] = ()
+    """Every step so far, as the report prints it."""
+
+    def after(self, step: Json, **changes: Any) -> Model:
+        """This model after one more step."""
+        return replace(self, history=(*self.history, step), **changes)
+
+
+class Progress(Protocol):
+    """Where a long step says how far it is."""
+
+    def __call__(self, done: float, total: float, what: str = "") -> None: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a technique may use besides the model it is given."""
+
+    data: Dataset
+    train: Train
+    """The training options of the recipe's preset, the default for fine-tuning."""
+    reference: Model
+    """The uncompressed model: the teacher of a distillation."""
+    seed: int
+    scratch: Path
+    """Where checkpoints of this step go; it survives a kill and is removed when the step is done."""
+    progress: Progress
+    device: str = "cpu"
+
+
+class Technique(Protocol):
+    """A file of pipeline/compress. Its fields are its options."""
+
+    def apply(self, model: Model, context: Context) -> Model:
+        """The compressed model."""
+
+    def replay(self, module: torch.nn.Module, record: Json, domain: Domain) -> torch.nn.Module:
+        """Makes the structure that `record` (a JSON value from `surgery`) describes out of a freshly built module."""
+
+    def promise(self, before: Facts, after: Facts) -> Promise:
+        """What the step should gain."""
+
+
+class Exporter(Protocol):
+    """A file of pipeline/export: one format."""
+
+    def export(self, model: Model, graph: Graph, path: Path, calibration: list[Arrays], provenance: Json) -> list[Path]:
+        """Writes the graph under `path` (which has no suffix), lowered as `model.precision` says.
+
+        `calibration` holds batches of one sample each, empty where the precision needs none. `provenance` goes into the
+        file as one JSON text where the format can hold it. Returns the files written, the one to load first. Raises
+        Unsupported with a reason for what the format cannot hold.
+        """
+
+
+class Unsupported(Exception):
+    """A combination that cannot be had; the report's cell carries its one-line reason."""
+
+
+def flat(arrays: Mapping[str, Array]) -> Array:
+    """All values of some named arrays in one float64 vector, by name."""
+    return np.concatenate([np.asarray(arrays[name], dtype=np.float64).ravel() for name in sorted(arrays)])

@@ -1,0 +1,150 @@
+"""The report record, schema `edgepress.report/1` (reports/schema.json): a stable interface that other programs read.
+
+Values are in natural units: accuracy as a fraction, bytes, milliseconds. What was not measured is None, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+SCHEMA = "edgepress.report/1"
+LatencyVerdict = Literal["faster", "slower", "equivalent", "inconclusive"]
+QualityVerdict = Literal["better", "worse", "equivalent", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class QualityDelta:
+    """Paired difference to the reference on the same samples; negative is worse whatever the metric."""
+
+    delta: float
+    low: float
+    high: float
+    verdict: QualityVerdict
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A metric on the test split with its 95 % interval."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    higher_is_better: bool
+    versus_reference: QualityDelta | None = None
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """The three sizes: what the runtime loads, what travels compressed, what the process held at its peak."""
+
+    file: int | None = None
+    bundle: int | None = None
+    peak_memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds a call. A percentile is None unless at least ten samples lie beyond it."""
+
+    load: float | None
+    first: float | None
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    samples: int
+    threads: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class LatencyRatio:
+    """This record's latency over its baseline's, from interleaved calls in the same processes, with a 95 % interval."""
+
+    ratio: float
+    low: float
+    high: float
+    verdict: LatencyVerdict
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The exported file against the torch module on real samples.
+
+    `tolerance` bounds `max_abs_diff` for float files; for quantized ones it bounds `metric_drop` (validation samples).
+    """
+
+    max_abs_diff: float
+    tolerance: float
+    ok: bool
+    metric_drop: float | None = None
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the variant's techniques promised, as ratios to the reference, and where it should show."""
+
+    file_ratio: float
+    latency_ratio: float
+    where: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell: a model's variant in a format, run by a runtime on a target."""
+
+    model: str
+    dataset: str
+    variant: str
+    steps: list[dict[str, Any]]
+    format: str
+    runtime: str
+    target: str
+    provenance: Literal["measured", "emulated", "estimated"]
+    status: Literal["ok", "unsupported", "failed"]
+    reason: str | None = None
+    artifact_sha256: str | None = None
+    quality: Quality | None = None
+    bytes: Bytes = field(default_factory=Bytes)
+    latency_ms: Latency | None = None
+    versus_baseline: LatencyRatio | None = None
+    versus_self: LatencyRatio | None = None
+    """Only with --aa: the same file measured against itself."""
+    parity: Parity | None = None
+    predicted: Predicted | None = None
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine that measured."""
+
+    cpu: str
+    cores: int
+    features: list[str]
+    os: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was run, where and with which versions."""
+
+    id: str
+    started: str
+    recipe: str
+    recipe_sha256: str
+    host: Host
+    versions: dict[str, str]
+    seed: int
+    command: str = ""
+    preset: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole run."""
+
+    run: Run
+    records: list[Record]
+    schema: str = SCHEMA
