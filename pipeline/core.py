@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +76,7 @@ class DataSource(Protocol):
     """A file of models/data: where a data set comes from."""
 
     licence: ClassVar[str]
+    """What its owners allow, and who they are."""
 
     def files(self, root: Path) -> list[Path]:
         """The files that `load` reads; their content is part of every key. UserError when one is missing."""
@@ -217,7 +220,8 @@ class Model:
 class Progress(Protocol):
     """Where a long step says how far it is."""
 
-    def __call__(self, done: float, total: float, what: str = "") -> None: ...
+    def __call__(self, done: float, total: float, what: str = "") -> None:
+        """`done` of `total`, in any unit, and what is being done."""
 
 
 @dataclass(frozen=True)
@@ -236,17 +240,27 @@ class Context:
     device: str = "cpu"
 
 
-class Technique(Protocol):
+class Technique(ABC):
     """A file of pipeline/compress. Its fields are its options."""
 
+    fixes_precision: ClassVar[bool] = False
+    """Whether it decides how the exporters lower the model; nothing that changes weights can follow."""
+
+    @abstractmethod
     def apply(self, model: Model, context: Context) -> Model:
         """The compressed model."""
 
-    def replay(self, module: torch.nn.Module, record: Json, domain: Domain) -> torch.nn.Module:
-        """Makes the structure that `record` (a JSON value from `surgery`) describes out of a freshly built module."""
-
+    @abstractmethod
     def promise(self, before: Facts, after: Facts) -> Promise:
         """What the step should gain."""
+
+    def family(self, family: Spec) -> Spec:
+        """The family of the compressed model; a technique that builds another one says which."""
+        return family
+
+    def replay(self, module: torch.nn.Module, record: Json, domain: Domain) -> torch.nn.Module:
+        """Makes the structure that `record` (a JSON value from `surgery`) describes out of a freshly built module."""
+        raise UserError(f"{type(self).__name__} changes no structure, and yet a model file says that it did")
 
 
 class Exporter(Protocol):
@@ -265,6 +279,5 @@ class Unsupported(Exception):
     """A combination that cannot be had; the report's cell carries its one-line reason."""
 
 
-def flat(arrays: Mapping[str, Array]) -> Array:
-    """All values of some named arrays in one float64 vector, by name."""
-    return np.concatenate([np.asarray(arrays[name], dtype=np.float64).ravel() for name in sorted(arrays)])
+class ParityError(Exception):
+    """An exported file that does not do what the torch module does, and so is no artifact."""

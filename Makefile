@@ -1,0 +1,66 @@
+# Edgepress. `make help` lists the targets.
+SHELL := /bin/sh
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The wheel of torch differs by machine; say which index to take it from with PIP_INDEX_URL or PIP_FIND_LINKS.
+TORCH := torch==2.13.0
+RECIPE ?= pipeline/recipes/digits.toml
+PRESET ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/installed
+RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
+
+.DEFAULT_GOAL := demo
+.DELETE_ON_ERROR:
+.PHONY: demo help setup cpu compare test check format published bench-measure clean debian
+
+demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
+	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv with every package locked; a second time does nothing
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"edgepress needs Python 3.11, $(PYTHON) is {v.major}.{v.minor}; say which with PYTHON=...")'
+	@test -x $(RUN) || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing $(TORCH)"
+	@$(RUN) -m pip install -q --disable-pip-version-check $(TORCH)
+	@echo "installing the other packages (2.5 GB in all; some minutes)"
+	@$(RUN) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements.txt
+	@$(RUN) -m pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt -c constraints.txt
+	@touch $@
+
+cpu: setup ## Run RECIPE=... on this machine's CPU (PRESET=quick|full, FLAGS=--dry-run ...)
+	@./edgepress run $(RECIPE) --target cpu $(RUN_FLAGS)
+
+compare: setup ## Line up two reports: A=... B=... (FLAGS='--fail-on "quality drop > 0.5 points"')
+	@./edgepress compare $(A) $(B) $(FLAGS)
+
+test: setup debian check ## Everything that CI runs
+	@$(RUN) -m pytest -n 2 --dist loadgroup $(TESTS)
+
+check: setup ## Format, lint and types
+	@$(RUN) -m ruff format --check --quiet . || { echo "run 'make format'"; exit 1; }
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m mypy
+
+format: setup ## Mend what ruff can mend
+	@$(RUN) -m ruff format --quiet . && $(RUN) -m ruff check --quiet --fix .
+
+debian: ## Debian packages that the tests use: installed as root, named elsewhere
+	@command -v chromium >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	    echo "installing chromium"; apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	  else echo "chromium is not installed: the tests of the report page will be skipped (apt-get install chromium)"; fi; }
+
+published: setup ## Remake reports/published/ (minutes to hours; resumes)
+	@./edgepress run pipeline/recipes/mnist.toml --target cpu --preset full --publish reports/published/mnist
+	@./edgepress run pipeline/recipes/digits.toml --target cpu --publish reports/published/digits
+
+bench-measure: setup ## How well the measuring measures: build/bench/measure.json
+	@$(RUN) -m pipeline.bench.measure
+
+clean: ## Remove what runs made (not .venv)
+	rm -rf build

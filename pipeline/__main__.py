@@ -1,0 +1,138 @@
+"""The command line: parses, calls, prints. Heavy imports stay inside the commands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pipeline.errors import UserError
+
+RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Trains, compresses, exports, benchmarks and reports edge models. Every figure is measured on the file that ships."""
+
+
+@cli.command()
+@RECIPE
+@click.option("--target", default="cpu", show_default=True, help="Where to measure.")
+@click.option("--preset", type=click.Choice(["quick", "full"]), help="Instead of the recipe's own.")
+@click.option("--train-device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
+@click.option("--dry-run", is_flag=True, help="Print the plan: what is cached, what would run, and for how long.")
+@click.option("--aa", is_flag=True, help="Measure every candidate against itself too, and report the verdicts.")
+@click.option("--publish", type=click.Path(path_type=Path), help="Also write the report to PUBLISH.json and PUBLISH.md.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON.")
+def run(
+    recipe: Path, target: str, preset: str | None, train_device: str, dry_run: bool, aa: bool, publish: Path | None, as_json: bool
+) -> None:
+    """Train, compress, export, benchmark and report what RECIPE says."""
+    from pipeline.run import Options, dry, run
+
+    options = Options(recipe, target, preset, train_device, aa, as_json, publish)
+    sys.exit(dry(options) if dry_run else run(options))
+
+
+@cli.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--fail-on", multiple=True, metavar="RULE", help='Exit 1 when broken, e.g. "quality drop > 0.5 points".')
+def compare(a: Path, b: Path, fail_on: tuple[str, ...]) -> None:
+    """Line up two reports and print what changed beyond its uncertainty."""
+    from rich.console import Console
+
+    from reports import compare as comparing
+    from reports.document import load
+
+    rules = [comparing.parse(rule) for rule in fail_on]
+    changes = comparing.compare(load(a), load(b))
+    console = Console()
+    console.print(comparing.table(changes))
+    broken = comparing.violations(changes, rules)
+    for line in broken:
+        console.print(line, style="red", markup=False, highlight=False)
+    sys.exit(1 if broken else 0)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def doctor(as_json: bool) -> None:
+    """Versions, CPU features, threads, and each target: usable, or why not."""
+    from pipeline.doctor import doctor
+
+    doctor(as_json)
+
+
+@cli.group()
+def data() -> None:
+    """Data sets."""
+
+
+@data.command()
+@click.argument("name")
+def fetch(name: str) -> None:
+    """Download a data set's files (checked, resumed)."""
+    from rich.console import Console
+
+    from pipeline.fetch import fetch
+    from pipeline.places import data_root
+    from pipeline.progress import bar
+
+    console = Console(stderr=True)
+    with bar(console, f"fetching {name}") as progress:
+        files = fetch(name, data_root(), progress)
+    click.echo("\n".join(map(str, files)) or f"{name}: nothing to fetch, it ships inside a package")
+
+
+@cli.group()
+def store() -> None:
+    """The store of finished steps."""
+
+
+@store.command()
+def ls() -> None:
+    """List the entries: what, how big, how old."""
+    from pipeline.housekeeping import listing
+
+    listing()
+
+
+@store.command()
+@click.option("--older-than", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Days since the last use.")
+def gc(older_than: float) -> None:
+    """Remove what was not used for so many days."""
+    from pipeline.housekeeping import collect
+
+    collect(older_than)
+
+
+@store.command()
+@click.option("--repair", is_flag=True, help="Remove what is damaged, so that the next run rebuilds it.")
+def check(repair: bool) -> None:
+    """Verify every byte; exit 1 when something is wrong."""
+    from pipeline.housekeeping import check
+
+    sys.exit(check(repair))
+
+
+def main() -> None:
+    """Runs the command line; bad input and a full disk end in one line and exit code 2."""
+    import errno
+
+    try:
+        cli()
+    except UserError as error:
+        click.echo(f"edgepress: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        click.echo(f"edgepress: {error.filename or 'writing'}: the disk is full; free some space and run again", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

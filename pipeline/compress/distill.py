@@ -1,0 +1,82 @@
+"""Knowledge distillation: a student learns the outputs of the uncompressed reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, final
+
+from annotated_types import Ge, Gt, Le
+
+from pipeline.core import Context, Facts, Model, Promise, Spec, Technique, Train
+
+if TYPE_CHECKING:
+    import torch
+
+
+@final
+@dataclass(frozen=True)
+class Distill(Technique):
+    """Loss = weight * T^2 * KL(softmax(teacher / T) || softmax(student / T)) + (1 - weight) * the family's own loss.
+
+    Source: Hinton, Vinyals & Dean 2015, arXiv:1503.02531. Logits are [N, classes]; T is `temperature`. With `student` the
+    model is a new, smaller one of the same family (`student = { width = 0.5 }`); without it the current model is tuned.
+
+    It does not pay when the student alone reaches the teacher's quality, and it costs a teacher's forward pass a step.
+    """
+
+    student: dict[str, Any] = field(default_factory=dict)
+    temperature: Annotated[float, Gt(0)] = 4.0
+    weight: Annotated[float, Ge(0), Le(1)] = 0.7
+    epochs: Annotated[int, Ge(1)] | None = None
+    """None: as many as the model's preset."""
+    learning_rate: Annotated[float, Gt(0)] | None = None
+
+    def family(self, family: Spec) -> Spec:
+        """The student's family: the same architecture with the options in `student`."""
+        return replace(family, options={**family.options, **self.student})
+
+    def apply(self, model: Model, context: Context) -> Model:
+        """The trained student."""
+        import torch
+
+        from pipeline.train import fit
+
+        if self.student:
+            torch.manual_seed(context.seed)
+            spec = self.family(model.family)
+            model = replace(model, family=spec, module=spec.build().build(model.domain), surgery=())
+        family = model.family.build()
+        options = _tuned(context.train, self.epochs, self.learning_rate)
+        fit(model.module, family, options, context, loss=self._loss(family, context))
+        return model
+
+    def promise(self, before: Facts, after: Facts) -> Promise:
+        """Bytes fall with the parameters and time with the multiply-accumulates; a student of equal size gains quality only."""
+        where = "file, bundle, memory and latency in every runtime" if self.student else "quality"
+        return Promise(after.parameters / before.parameters, after.macs / before.macs, where)
+
+    def _loss(self, family: Any, context: Context) -> Any:
+        import torch
+        from torch.nn import functional
+
+        teacher_family = context.reference.family.build()
+        teacher = context.reference.module.to(context.device).eval()
+
+        def loss(module: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+            with torch.no_grad():
+                target = teacher_family.forward(teacher, batch)["logits"]
+            outputs = family.forward(module, batch)
+            soft = functional.kl_div(
+                functional.log_softmax(outputs["logits"] / self.temperature, dim=-1),
+                functional.log_softmax(target / self.temperature, dim=-1),
+                reduction="batchmean",
+                log_target=True,
+            )
+            hard: torch.Tensor = family.loss(outputs, batch)
+            return self.weight * self.temperature**2 * soft + (1 - self.weight) * hard
+
+        return loss
+
+
+def _tuned(preset: Train, epochs: int | None, learning_rate: float | None) -> Train:
+    return replace(preset, epochs=epochs or preset.epochs, learning_rate=learning_rate or preset.learning_rate)

@@ -1,0 +1,67 @@
+"""Edits a .tflite file through its flatbuffer schema: names and metadata that the converter has no option for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+ALIGNMENT = 16
+"""Of a buffer's data, which the schema demands (force_align) and the Python packer of the schema forgets."""
+KEPT_METADATA = (b"min_runtime_version",)
+
+
+def finished(content: bytes, inputs: Sequence[str], outputs: Sequence[str], provenance: str) -> bytes:
+    """The file with these names for its inputs and outputs, short names within, and the provenance.
+
+    The converter calls inputs args_0, args_1, ... and outputs output_0, output_1, ...; tensors within carry the path of
+    torch modules, which no runtime reads and which is a fifth of a small file.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    for subgraph in model.subgraphs:
+        for index, tensor in enumerate(subgraph.tensors):
+            tensor.name = str(index)
+    signature = model.signatureDefs[0]
+    tensors = model.subgraphs[signature.subgraphIndex].tensors
+    _rename(signature.inputs, tensors, {f"args_{index}": name for index, name in enumerate(inputs)})
+    _rename(signature.outputs, tensors, {f"output_{index}": name for index, name in enumerate(outputs)})
+    _stamp(model, provenance)
+    _align(model)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _rename(entries: Any, tensors: Any, names: dict[str, str]) -> None:
+    for entry in entries:
+        entry.name = names[entry.name.decode()]
+        tensors[entry.tensorIndex].name = entry.name
+
+
+def _stamp(model: Any, provenance: str) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model.metadata = [entry for entry in model.metadata or [] if entry.name in KEPT_METADATA]
+    stamp, text = schema.MetadataT(), schema.BufferT()
+    stamp.name, stamp.buffer = "edgepress", len(model.buffers)
+    text.data = provenance.encode()
+    model.metadata.append(stamp)
+    model.buffers.append(text)
+
+
+def _align(model: Any) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    class AlignedBuffer(schema.BufferT):  # type: ignore[misc]  # the package ships no types
+        """A buffer that pads the file so that its data, written next, starts at a multiple of ALIGNMENT."""
+
+        def Pack(self, builder: Any) -> Any:
+            if self.data is not None:
+                builder.Prep(ALIGNMENT, len(self.data))
+            return super().Pack(builder)
+
+    for buffer in model.buffers:
+        buffer.__class__ = AlignedBuffer
+        if buffer.data is not None:  # only arrays are packed at once, other sequences byte by byte
+            buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)

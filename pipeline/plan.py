@@ -1,0 +1,178 @@
+"""Recipe -> steps with content keys. A key covers the options, the inputs' keys, the data, the code and its packages.
+
+Steps that variants share have the same key and so run once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import Json, Spec
+from pipeline.files import file_sha256
+from pipeline.options import values
+from pipeline.recipe import REFERENCE, ModelEntry, Recipe
+from pipeline.registry import find, source_file
+from pipeline.sources import digest
+
+YARDSTICK = "torch"
+STEPS = Path(__file__).resolve().parent / "steps"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One piece of work. `task` is all that a worker needs to know, as JSON; `inputs` are the keys it waits for."""
+
+    key: str
+    kind: str
+    label: str
+    task: Json
+    inputs: tuple[str, ...] = ()
+    stored: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the report: a model's variant in a format, run by a runtime."""
+
+    model: str
+    variant: str
+    format: str
+    runtime: str
+    history: tuple[Spec, ...]
+    model_keys: tuple[str, ...]
+    """Keys of the trained model and of what each technique made of it."""
+    artifact: str
+    evaluation: str
+    unavailable: str | None = None
+    """Why the runtime cannot be used here; then nothing is exported or measured for this cell."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a run will do, inputs before what needs them."""
+
+    recipe: Recipe
+    target: str
+    steps: tuple[Step, ...]
+    cells: tuple[Cell, ...]
+
+
+def make(recipe: Recipe, target: str, data_root: Path, runtimes: Mapping[str, str | None], device: str = "cpu") -> Plan:
+    """The plan of a recipe. `runtimes` says of each why it is missing on the target, or None. Reads the data, for its hash."""
+    return _Planner(recipe, target, data_root, runtimes, device).plan()
+
+
+def format_runtimes(formats: list[str], runtimes: list[str]) -> list[tuple[str, str]]:
+    """(format, runtime) pairs, formats in the order given."""
+    by_format = [(str(find("runtime", runtime).format), runtime) for runtime in runtimes]
+    return [(name, runtime) for name in formats for made_for, runtime in by_format if made_for == name]
+
+
+class _Planner:
+    """Collects the steps of one plan."""
+
+    def __init__(self, recipe: Recipe, target: str, data_root: Path, runtimes: Mapping[str, str | None], device: str) -> None:
+        self.recipe, self.target, self.runtimes, self.device = recipe, target, runtimes, device
+        source = recipe.data.build()
+        files = [*source.files(data_root)]
+        self.data: Json = {"kind": "data", "name": recipe.data.name, "options": recipe.data.options, "root": str(data_root)}
+        self.data_hash = _hash([_named(recipe.data), [file_sha256(path) for path in files]])
+        self.steps: dict[str, Step] = {}
+        self.cells: list[Cell] = []
+
+    def plan(self) -> Plan:
+        for entry in self.recipe.models:
+            self._model(entry)
+        return Plan(self.recipe, self.target, tuple(self.steps.values()), tuple(self.cells))
+
+    def _model(self, entry: ModelEntry) -> None:
+        reference = self._step(
+            "train",
+            f"{entry.label}: train",
+            {"model": _json(entry.family), "train": values(entry.train), "seed": self.recipe.seed},
+            (),
+            [source_file("model", entry.family.name)],
+        )
+        self._variant(entry, REFERENCE, (), (reference,))
+        for variant in self.recipe.variants:
+            if variant.models is not None and entry.label not in variant.models:
+                continue
+            keys = [reference]
+            for spec in variant.steps:
+                keys.append(self._technique(entry, variant.name, spec, keys[-1], reference))
+            self._variant(entry, variant.name, variant.steps, tuple(keys))
+
+    def _technique(self, entry: ModelEntry, variant: str, spec: Spec, model: str, reference: str) -> str:
+        return self._step(
+            "compress",
+            f"{entry.label}/{variant}: {spec.name}",
+            {"technique": _json(spec), "train": values(entry.train), "seed": self.recipe.seed},
+            (model, reference),
+            [source_file("technique", spec.name), source_file("model", entry.family.name)],
+        )
+
+    def _variant(self, entry: ModelEntry, variant: str, history: tuple[Spec, ...], keys: tuple[str, ...]) -> None:
+        formats = list(self.recipe.formats)
+        if variant == REFERENCE and YARDSTICK not in formats:
+            formats.append(YARDSTICK)  # each reference runs in torch eager too: what everything else is held against
+        artifacts: dict[str, str] = {}
+        for name, runtime in format_runtimes(formats, list(self.runtimes)):
+            if missing := self.runtimes[runtime]:
+                self.cells.append(Cell(entry.label, variant, name, runtime, history, keys, "", "", missing))
+                continue
+            if name not in artifacts:
+                artifacts[name] = self._export(entry, variant, name, runtime, keys[-1])
+            evaluation = self._evaluate(entry, variant, name, runtime, artifacts[name])
+            self.cells.append(Cell(entry.label, variant, name, runtime, history, keys, artifacts[name], evaluation))
+
+    def _export(self, entry: ModelEntry, variant: str, name: str, runtime: str, model: str) -> str:
+        return self._step(
+            "export",
+            f"{entry.label}/{variant}: {name}",
+            {"format": name, "runtime": runtime, "seed": self.recipe.seed},
+            (model,),
+            [source_file("format", name), source_file("runtime", runtime), source_file("model", entry.family.name)],
+        )
+
+    def _evaluate(self, entry: ModelEntry, variant: str, name: str, runtime: str, artifact: str) -> str:
+        key = f"evaluate {entry.label}/{variant}/{runtime}"
+        reference = f"evaluate {entry.label}/{REFERENCE}/{runtime}"
+        inputs = (artifact,) if variant == REFERENCE else (artifact, reference)
+        task: Json = {"runtime": runtime, "model": _json(entry.family), "data": self.data, "threads": self.recipe.threads}
+        self.steps[key] = Step(key, "evaluate", f"{entry.label}/{variant}: {runtime} accuracy", task, inputs, stored=False)
+        return key
+
+    def _step(self, kind: str, label: str, task: Json, inputs: tuple[str, ...], code: list[Path]) -> str:
+        source = digest([STEPS / f"{kind}.py", source_file("data", self.recipe.data.name), *code])
+        # A user's file counts by its content (in `source`), not by where it lies.
+        plain = {
+            name: _named(Spec(**value)) if isinstance(value, dict) and "kind" in value else value for name, value in task.items()
+        }
+        label = f"{Path(self.recipe.data.name).stem} {self.recipe.preset} {label}"
+        key = _hash([kind, plain, inputs, self.data_hash, source])
+        task = {**task, "data": self.data, "device": self.device}
+        self.steps.setdefault(key, Step(key, kind, label, task, inputs))
+        return key
+
+
+def _json(spec: Spec) -> Json:
+    return {"kind": spec.kind, "name": spec.name, "options": spec.options}
+
+
+def _named(spec: Spec) -> list[Any]:
+    return ["a user's file" if spec.name.endswith(".py") else spec.name, spec.options]
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def workers() -> int:
+    """How many steps run at once: one a core."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1))

@@ -1,0 +1,194 @@
+"""TOML -> a recipe that was checked whole, before any work: unknown names, wrong types, impossible orders, doubles."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Len
+
+from pipeline.core import Json, Spec, Technique, Train
+from pipeline.errors import UserError, unknown
+from pipeline.options import build, values
+from pipeline.registry import ROOT, names
+
+REFERENCE = "reference"
+RECIPES = ROOT / "pipeline" / "recipes"
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model of the recipe: its name in the report, its family and how it is trained."""
+
+    label: str
+    family: Spec
+    train: Train
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A chain of techniques, applied to the models named (all when None)."""
+
+    name: str
+    steps: tuple[Spec, ...]
+    models: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a run does."""
+
+    path: Path
+    sha256: str
+    name: str
+    data: Spec
+    models: tuple[ModelEntry, ...]
+    variants: tuple[Variant, ...]
+    formats: tuple[str, ...]
+    preset: str
+    seed: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class _File:
+    """The top level of a recipe file."""
+
+    data: str | dict[str, Any]
+    name: str = ""
+    model: str | None = None
+    models: tuple[dict[str, Any], ...] = ()
+    variants: tuple[dict[str, Any], ...] = ()
+    formats: Annotated[tuple[str, ...], Len(1)] = ("onnx", "tflite", "openvino")
+    preset: Literal["quick", "full"] = "full"
+    train: dict[str, Any] = field(default_factory=dict)
+    seed: Annotated[int, Ge(0)] = 0
+    threads: Annotated[int, Ge(1)] = 1
+
+
+@dataclass(frozen=True)
+class _Variant:
+    name: Annotated[str, Len(1)]
+    steps: Annotated[tuple[dict[str, Any], ...], Len(1)]
+    models: tuple[str, ...] | None = None
+
+
+def read(path: Path, preset: str | None = None) -> Recipe:
+    """Reads and checks a recipe; every mistake is a UserError of one line."""
+    try:
+        text = path.read_bytes()
+        body = tomllib.loads(text.decode())
+    except FileNotFoundError:
+        ready = ", ".join(str(recipe.relative_to(ROOT)) for recipe in sorted(RECIPES.glob("*.toml")))
+        raise UserError(f"recipe {path} does not exist (ready ones: {ready})") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"recipe {path} is not a TOML file: {error}") from None
+    where = path.name
+    top = build(_File, body, where)
+    chosen = preset or top.preset
+    entries = _models(top, chosen, path.parent, where)
+    return Recipe(
+        path=path,
+        sha256=hashlib.sha256(text).hexdigest(),
+        name=top.name or path.stem,
+        data=_spec("data", {"data": top.data} if isinstance(top.data, str) else top.data, path.parent, f"{where}: data"),
+        models=entries,
+        variants=_variants(top, entries, path.parent, where),
+        formats=_formats(top.formats, where),
+        preset=chosen,
+        seed=top.seed,
+        threads=top.threads,
+    )
+
+
+def _spec(kind: str, table: Json, folder: Path, where: str) -> Spec:
+    """`{ technique = "distill", temperature = 4 }` -> a checked spec with all defaults filled in."""
+    options = dict(table)
+    name = options.pop(kind, None)
+    if not isinstance(name, str):
+        near = [key for key in options if key in ("model", "data", "technique", "format")]
+        found = f"found {near[0]!r}" if near else f"found {sorted(options) or 'nothing'}"
+        raise UserError(
+            f"{where}: the key {kind!r} with a name is missing ({found}; allowed: {', '.join(names(kind))} or a .py file)"
+        )
+    if name.endswith(".py"):
+        beside = folder / name
+        name = str((beside if beside.is_file() else Path(name)).resolve())
+    spec = Spec(kind, name, options)
+    return replace(spec, options=values(spec.build(where)))
+
+
+def _models(top: _File, preset: str, folder: Path, where: str) -> tuple[ModelEntry, ...]:
+    if (top.model is None) == (not top.models):
+        raise UserError(f"{where}: give either `model` (one name) or `models` (a list of tables), not both or neither")
+    tables = top.models or ({"model": top.model},)
+    entries: list[ModelEntry] = []
+    for index, table in enumerate(tables):
+        place = f"{where}: models[{index}]"
+        options = dict(table)
+        label, train = options.pop("name", None), options.pop("train", {})
+        family = _spec("model", options, folder, place)
+        label = str(label or Path(family.name).stem)
+        if label in (entry.label for entry in entries):
+            raise UserError(f"{place}: the model name {label!r} is used twice; give one of them another `name`")
+        presets = getattr(type(family.build(place)), "presets", None) or {}
+        base = presets.get(preset)
+        if not isinstance(base, Train):
+            raise unknown("preset", preset, presets, f"{place} ({label})")
+        if not isinstance(train, dict):
+            raise UserError(f"{place}: train must be a table, found {train!r}")
+        entries.append(ModelEntry(label, family, build(Train, {**values(base), **top.train, **train}, f"{place}.train")))
+    return tuple(entries)
+
+
+def _variants(top: _File, models: tuple[ModelEntry, ...], folder: Path, where: str) -> tuple[Variant, ...]:
+    found: list[Variant] = []
+    labels = [entry.label for entry in models]
+    for index, table in enumerate(top.variants):
+        place = f"{where}: variants[{index}]"
+        variant = build(_Variant, table, place)
+        if variant.name == REFERENCE or variant.name in (other.name for other in found):
+            raise UserError(f"{place}: the variant name {variant.name!r} is used twice ({REFERENCE!r} is the uncompressed model)")
+        for label in variant.models or ():
+            if label not in labels:
+                raise unknown("model", label, labels, place)
+        chosen = [entry for entry in models if variant.models is None or entry.label in variant.models]
+        found.append(Variant(variant.name, _steps(variant, chosen, folder, place), variant.models))
+    return tuple(found)
+
+
+def _steps(variant: _Variant, models: list[ModelEntry], folder: Path, where: str) -> tuple[Spec, ...]:
+    specs: list[Spec] = []
+    families = [entry.family for entry in models]
+    fixed = ""
+    for index, table in enumerate(variant.steps):
+        place = f"{where}.steps[{index}]"
+        name = table.get("technique", "")
+        if "export" in table or "format" in table or name in ("export", *names("format")):
+            raise UserError(
+                f"{place}: export is no technique: a variant is exported at its end to `formats`, and nothing can follow it"
+            )
+        spec = _spec("technique", table, folder, place)
+        technique: Technique = spec.build(place)
+        if fixed:
+            raise UserError(
+                f"{place}: {spec.name} cannot follow {fixed}, which fixes the precision of the weights; put {fixed} last"
+            )
+        fixed = spec.name if technique.fixes_precision else ""
+        families = [technique.family(family) for family in families]
+        for family in families:
+            family.build(place)  # a student's options are the family's
+        specs.append(spec)
+    return tuple(specs)
+
+
+def _formats(formats: tuple[str, ...], where: str) -> tuple[str, ...]:
+    for index, name in enumerate(formats):
+        if name not in names("format"):
+            raise unknown("format", name, names("format"), f"{where}: formats[{index}]")
+        if name in formats[:index]:
+            raise UserError(f"{where}: formats[{index}]: {name!r} is named twice")
+    return formats

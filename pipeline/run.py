@@ -1,0 +1,143 @@
+"""The verb that does it all: recipe -> plan -> execute -> measure -> report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pipeline import preview
+from pipeline.core import Spec
+from pipeline.errors import UserError
+from pipeline.execute import Outcome, execute
+from pipeline.files import write_atomic
+from pipeline.places import data_root, home, runs_root, store_root
+from pipeline.plan import Plan, make, workers
+from pipeline.progress import RunWatcher, bar
+from pipeline.recipe import Recipe, read
+from pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of a run."""
+
+    recipe: Path
+    target: str
+    preset: str | None = None
+    train_device: str = "cpu"
+    aa: bool = False
+    as_json: bool = False
+    publish: Path | None = None
+
+
+def dry(options: Options) -> int:
+    """Prints the plan and does nothing."""
+    _, plan = _plan(options)
+    state = preview.inspect(plan, Store(store_root()), mend=False)
+    console = Console()
+    if options.as_json:
+        print(json.dumps(preview.as_json(plan, state), indent=1))
+        return 0
+    for line in state.damaged:
+        console.print(f"damaged: {line}; it would be rebuilt", style="yellow", markup=False, highlight=False)
+    console.print(preview.tree(plan, state))
+    return 0
+
+
+def run(options: Options) -> int:
+    """Runs the recipe and writes the report; 1 when a cell failed."""
+    from pipeline.assemble import assemble, candidates
+    from reports.document import to_json
+    from reports.table import terminal
+
+    console = Console(stderr=options.as_json)
+    target, plan = _plan(options)
+    store, started = Store(store_root()), time.time()
+    state = preview.inspect(plan, store, mend=True)
+    for line in state.damaged:
+        console.print(f"damaged: {line}; rebuilding it", style="yellow", markup=False, highlight=False)
+    folder = _run_folder(plan.recipe, started)
+    todo = [step for step in plan.steps if step.key not in state.cached]
+    with RunWatcher(console, todo, state.expected) as watcher:
+        outcomes = execute(plan.steps, state.cached, store, folder, workers(), watcher)
+    with bar(console, f"measuring latency on {plan.target}") as progress:
+        measured = target.measure(
+            candidates(plan, outcomes, store, aa=options.aa),
+            threads=plan.recipe.threads,
+            seed=plan.recipe.seed,
+            lock=home() / "measuring.lock",
+            progress=progress,
+        )
+    report = assemble(plan, outcomes, measured, store, folder.name, started, _command())
+    _write(report, folder, options.publish)
+    if options.as_json:
+        print(json.dumps(to_json(report), indent=1))
+    else:
+        console.print(terminal(report))
+    _say_where(console, folder, state.cached, plan, started)
+    return 1 if any(record.status == "failed" for record in report.records) else 0
+
+
+def _plan(options: Options) -> tuple[Any, Plan]:
+    """The checked recipe's plan, and the target it is for. Nothing is written before this has succeeded."""
+    recipe = read(options.recipe, options.preset)
+    target = Spec("target", options.target).build()
+    if reason := target.usable():
+        raise UserError(f"target {options.target} is not usable here: {reason}")
+    _refuse_missing_device(options.train_device)
+    return target, make(recipe, options.target, data_root(), target.runtimes(), options.train_device)
+
+
+def _refuse_missing_device(device: str) -> None:
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError(
+                "train device cuda is not usable here: torch sees no CUDA device; leave --train-device out to train on the CPU"
+            )
+
+
+def _run_folder(recipe: Recipe, started: float) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(started))
+    folder = runs_root() / f"{stamp}-{recipe.name}-{uuid.uuid4().hex[:4]}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _write(report: Any, folder: Path, publish: Path | None) -> None:
+    """report.json, report.md and index.html beside each other; `latest` points at them once they are whole."""
+    from reports import document, markdown, page
+
+    document.save(report, folder / "report.json")
+    write_atomic(folder / "report.md", markdown.render(report).encode())
+    write_atomic(folder / "index.html", page.render(report).encode())
+    latest = folder.parent / "latest"
+    temporary = folder.parent / f".latest.{uuid.uuid4().hex}"
+    temporary.symlink_to(folder.name)
+    temporary.replace(latest)
+    if publish:
+        document.save(report, publish.with_suffix(".json"))
+        write_atomic(publish.with_suffix(".md"), markdown.render(report).encode())
+
+
+def _command() -> str:
+    return shlex.join(["./edgepress", *sys.argv[1:]])
+
+
+def _say_where(console: Console, folder: Path, cached: dict[str, Outcome], plan: Plan, started: float) -> None:
+    stored = sum(step.stored for step in plan.steps)
+    console.print(
+        f"\n{len(cached)} of {stored} steps were there already; {time.time() - started:.0f} s in all.\n"
+        f"The page: {folder / 'index.html'}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,27 @@
+"""Applies one technique to a model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pipeline import facts, model_file
+from pipeline.core import Context, Json, Technique, Train
+from pipeline.steps.common import Input, Tools, dataset, spec
+
+
+def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
+    """Writes the compressed model's files; `inputs` are the model and the reference it descends from."""
+    model, reference = (model_file.load(given.folder) for given in inputs)
+    data = dataset(task)
+    chosen = spec(task["technique"])
+    technique: Technique = chosen.build()
+    context = Context(data, Train(**task["train"]), reference, task["seed"], tools.scratch, tools.progress, task["device"])
+    compressed = technique.apply(model, context)
+    family = compressed.family.build()
+    counted = facts.measure(family.graphs(compressed.module, data.domain))
+    bits = compressed.facts.weight_bits
+    compressed = replace(compressed, facts=replace(counted, weight_bits=bits))
+    compressed = compressed.after({"step": chosen.name, "options": chosen.options, "device": task["device"]})
+    model_file.save(compressed, folder)
+    return {"facts": asdict(compressed.facts)}

@@ -1,0 +1,106 @@
+"""report.md: the whole report as text that a forge renders and a person can read raw."""
+
+from __future__ import annotations
+
+import re
+
+from reports import words
+from reports.record import Record, Report
+from reports.verdict import MARKS, Judgement, Outcome, baseline, judgements, promises, size_ratio
+
+READING = """\
+- **An interval** is a 95 % bootstrap interval. `±` gives its wider half.
+- **Quality versus reference** is paired on the same test samples; negative is worse, whatever the metric. *Worse* and *better*:
+  the interval excludes 0. *Equivalent*: the whole interval lies inside the metric's margin. *Inconclusive*: anything else; more
+  samples would tell, this run cannot.
+- **Time ratio** is the latency over that of `reference` in the same runtime on the same target, from interleaved calls in the
+  same processes. *Faster* and *slower*: the interval excludes 1 and the ratio differs from it by more than 3 %. *Equivalent*: the
+  whole interval lies inside 1 ± 3 %. *Inconclusive*: anything else.
+- **Milliseconds** of two runs, two hosts or two runtimes are not a comparison; the ratios are.
+- **File** is what the runtime loads, **bundle** what travels compressed, **peak memory** what the process held at most.
+- `-` was not measured. A cell marked `emulated` or `estimated` was not measured on the device that it names."""
+
+HEADINGS: dict[Outcome, str] = {
+    "paid": "Paid",
+    "in part": "Paid in part",
+    "did not pay": "Did not pay",
+    "unknown": "Not enough measured to say",
+    "no result": "No result",
+}
+
+
+def render(report: Report) -> str:
+    """The report as Markdown."""
+    outcomes = {id(judgement.record): judgement.outcome for judgement in judgements(report)}
+    parts = [_header(report)]
+    for model, dataset in dict.fromkeys((r.model, r.dataset) for r in report.records):
+        rows = [_row(r, report, outcomes.get(id(r))) for r in report.records if (r.model, r.dataset) == (model, dataset)]
+        parts += [f"## {_safe(model)} on {_safe(dataset)}", "\n".join([*_head(), *rows])]
+    parts += ["## What paid, what did not", *_paid(judgements(report))]
+    made = promises(report)
+    if made:
+        parts += ["## Promised and realised", "\n".join(f"- **{_safe(p.subject)}**: {_safe(p.finding)}" for p in made)]
+    parts += ["## How to read it", READING]
+    return "\n\n".join(parts) + "\n"
+
+
+def _safe(text: str) -> str:
+    """The text as itself: names and reasons come from elsewhere and must not turn into markup, links or table borders."""
+    plain = " ".join(text.split())
+    return re.sub(r"([\\`*<>|]|(?<=\])\()", r"\\\1", plain)
+
+
+def _header(report: Report) -> str:
+    run, host = report.run, report.run.host
+    facts = {
+        "run": f"{run.id}, {run.started}",
+        "recipe": f"{run.recipe} (sha256 {run.recipe_sha256[:12]}){f', preset {run.preset}' if run.preset else ''}",
+        "host": f"{host.cpu}, {host.cores} cores, {host.os}",
+        "features": " ".join(host.features),
+        "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
+        "seed": str(run.seed),
+        "command": run.command,
+    }
+    return "\n".join(
+        [f"# {_safe(run.recipe)}: measured", "", *(f"- {name}: {_safe(fact)}" for name, fact in facts.items() if fact)]
+    )
+
+
+def _head() -> list[str]:
+    words_left = ["variant", "format, runtime", "quality", "versus reference"]
+    numbers = ["file", "ratio", "bundle", "peak memory", "p50"]
+    columns = [*words_left, *numbers, "time ratio", "outcome"]
+    return [f"| {' | '.join(columns)} |", f"|{'|'.join('---:' if c in numbers else '---' for c in columns)}|"]
+
+
+def _row(record: Record, report: Report, outcome: Outcome | None) -> str:
+    where = f"{record.format}, {record.runtime} on {record.target}"
+    if record.status != "ok":
+        return f"| {_safe(record.variant)} | {_safe(where)} | **{record.status}**: {_safe(record.reason or '')} |{' - |' * 7} - |"
+    quality, paired = record.quality, record.versus_baseline
+    delta = quality.versus_reference if quality else None
+    cells = [
+        _safe(record.variant),
+        _safe(where),
+        words.plus_minus(quality) + (f" {_safe(quality.metric)}" if quality else ""),
+        f"{words.difference(delta.delta, quality.metric)}, **{delta.verdict}**" if quality and delta else words.NONE,
+        words.kilobytes(record.bytes.file),
+        words.ratio(size_ratio(record, baseline(record, report.records), "file")),
+        words.kilobytes(record.bytes.bundle),
+        words.megabytes(record.bytes.peak_memory),
+        words.milliseconds(record.latency_ms.p50 if record.latency_ms else None),
+        words.interval(paired) + (f" **{paired.verdict}**" if paired else ""),
+        f"{MARKS[outcome]} {outcome}" if outcome else "baseline",
+    ]
+    if record.provenance != "measured":
+        cells[8] += f" ({record.provenance})"
+    return f"| {' | '.join(cells)} |"
+
+
+def _paid(judged: list[Judgement]) -> list[str]:
+    parts = []
+    for outcome, heading in HEADINGS.items():
+        chosen = [f"- {MARKS[outcome]} **{_safe(j.subject)}**: {_safe(j.finding)}" for j in judged if j.outcome == outcome]
+        if chosen:
+            parts += [f"### {heading}", "\n".join(chosen)]
+    return parts or ["Nothing was compressed in this run."]

@@ -1,0 +1,156 @@
+"""index.html: the report as one file that opens from a disk with no network, sorts and filters, and prints."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from reports import chart, words
+from reports.markdown import HEADINGS
+from reports.record import LatencyRatio, Record, Report
+from reports.verdict import MARKS, Outcome, Promise, baseline, judgements, kept, promises, size_ratio
+
+HERE = Path(__file__).parent
+COLUMNS = {
+    "model": "Model",
+    "variant": "Variant",
+    "runtime": "Runs in",
+    "quality": "Quality",
+    "delta": "Versus reference",
+    "file": "File",
+    "bundle": "Bundle",
+    "memory": "Memory",
+    "p50": "p50",
+    "ratio": "Time ratio",
+    "outcome": "Outcome",
+}
+NUMBERS = {"file", "bundle", "memory", "p50"}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A time ratio as a picture: percent from the left on an axis that is logarithmic around 1."""
+
+    low: float
+    at: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell of the report, ready to be laid out."""
+
+    number: int
+    record: Record
+    outcome: Outcome | None
+    file_ratio: float | None
+    bar: Bar | None
+
+    @property
+    def keys(self) -> dict[str, str | float | None]:
+        """What each column sorts by; None sorts last, whichever way."""
+        r = self.record
+        delta = r.quality.versus_reference if r.quality else None
+        return {
+            "model": f"{r.model} {r.dataset}",
+            "variant": r.variant,
+            "runtime": f"{r.runtime} {r.format} {r.target}",
+            "quality": r.quality.value if r.quality else None,
+            "delta": delta.delta if delta else None,
+            "file": r.bytes.file,
+            "bundle": r.bytes.bundle,
+            "memory": r.bytes.peak_memory,
+            "p50": r.latency_ms.p50 if r.latency_ms else None,
+            "ratio": r.versus_baseline.ratio if r.versus_baseline else None,
+            "outcome": self.outcome,
+        }
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A panel drawn twice: quality against bytes, and against time."""
+
+    panel: chart.Panel
+    bytes: str | None
+    latency: str | None
+
+
+def render(report: Report) -> str:
+    """The whole page."""
+    script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    # Only this very script may run, and nothing may be fetched: a name that slipped through escaping would still be inert.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    loader = jinja2.FileSystemLoader(HERE)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    judged = judgements(report)
+    figures = [
+        Figure(panel, _inline(chart.svg(report, panel, "bytes")), _inline(chart.svg(report, panel, "latency")))
+        for panel in chart.panels(report)
+    ]
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        run=report.run,
+        rows=_rows(report, {id(j.record): j.outcome for j in judged}),
+        columns=COLUMNS,
+        numbers=NUMBERS,
+        figures=figures,
+        runtimes=[(name, i % len(chart.CSS.series)) for i, name in enumerate(chart.runtimes(report))],
+        judged={outcome: [j for j in judged if j.outcome == outcome] for outcome in HEADINGS},
+        headings=HEADINGS,
+        marks=MARKS,
+        promises=promises(report),
+        tally=_tally(promises(report)),
+        kept=kept,
+        words=words,
+        digest=digest,
+        script=Markup(script),
+        style=Markup(style),
+    )
+
+
+def _inline(svg: str | None) -> Markup | None:
+    """Trusted as markup: the drawing library escapes every text and attribute that it writes."""
+    return None if svg is None else Markup(svg)
+
+
+def _rows(report: Report, outcomes: dict[int, Outcome]) -> list[Row]:
+    records, reach = report.records, _reach([r.versus_baseline for r in report.records if r.versus_baseline])
+    models = list(dict.fromkeys((r.model, r.dataset) for r in records))
+    rows = [
+        Row(
+            number,
+            record,
+            outcomes.get(id(record)),
+            size_ratio(record, baseline(record, records), "file"),
+            _bar(record.versus_baseline, reach),
+        )
+        for number, record in enumerate(records, start=1)
+    ]
+    return sorted(rows, key=lambda row: models.index((row.record.model, row.record.dataset)))
+
+
+def _reach(ratios: Sequence[LatencyRatio]) -> float:
+    """How many doublings the bars' axis spans on either side of 1, the same for every row."""
+    return max([1.0, *(abs(math.log2(bound)) for paired in ratios for bound in (paired.low, paired.high))])
+
+
+def _bar(paired: LatencyRatio | None, reach: float) -> Bar | None:
+    if paired is None:
+        return None
+    low, at, high = (round(50 + 50 * math.log2(r) / reach, 1) for r in (paired.low, paired.ratio, paired.high))
+    return Bar(low, at, high)
+
+
+def _tally(made: Sequence[Promise]) -> dict[str, Counter[str]]:
+    """How many promises of bytes and of time were kept, broken or left open."""
+    return {"bytes": Counter(kept(p.file_kept) for p in made), "time": Counter(kept(p.latency_kept) for p in made)}

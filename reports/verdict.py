@@ -1,0 +1,207 @@
+"""What paid and what did not: each compressed cell against the reference in the same runtime on the same target.
+
+A gain counts only when it is beyond its own doubt: a file that differs by more than 3 %, a process peak (which carries no
+interval) by more than 10 %, a latency whose paired verdict says so. A quality that cannot be told apart is never called kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from reports import words
+from reports.record import LatencyRatio, Predicted, Record, Report
+
+Outcome = Literal["paid", "in part", "did not pay", "unknown", "no result"]
+SIZE_MARGIN = 0.03
+PEAK_MARGIN = 0.10
+PROMISE_MARGIN = 0.10
+"""Promised bytes come from parameter counts: headers and alignment may add this share before a promise is broken."""
+TIME_MARGIN = 0.03
+"""Inside this share two latencies are called equivalent."""
+
+MARKS: dict[Outcome, str] = {"paid": "✓", "in part": "~", "did not pay": "✗", "unknown": "?", "no result": "!"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One compressed cell, judged."""
+
+    record: Record
+    outcome: Outcome
+    subject: str
+    """The cell's name, unique in its report."""
+    finding: str
+
+    @property
+    def sentence(self) -> str:
+        """The whole line."""
+        return f"{self.subject}: {self.finding}"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a variant's techniques promised for one cell beside what was measured."""
+
+    record: Record
+    subject: str
+    file_ratio: float | None
+    file_kept: bool | None
+    """None where it was not measured, or where no difference can be told."""
+    latency_kept: bool | None
+
+    @property
+    def finding(self) -> str:
+        """Both promises in words."""
+        promised, paired = self.record.predicted, self.record.versus_baseline
+        if promised is None:
+            return "promised nothing"
+        return (
+            f"promised {words.ratio(promised.file_ratio)} bytes, got {words.ratio(self.file_ratio)} ({kept(self.file_kept)}); "
+            f"promised {words.ratio(promised.latency_ratio)} the time, got {words.interval(paired)} ({kept(self.latency_kept)})"
+            f", to show in: {promised.where}"
+        )
+
+
+def kept(promise: bool | None) -> str:
+    """A promise's fate as a word."""
+    return {True: "kept", False: "broken", None: "undecided"}[promise]
+
+
+def baseline(record: Record, records: Sequence[Record]) -> Record | None:
+    """The reference of the same model in the same runtime on the same target; of several, the one in the same format."""
+    same = [
+        r
+        for r in records
+        if (r.variant, r.model, r.dataset, r.runtime, r.target)
+        == ("reference", record.model, record.dataset, record.runtime, record.target)
+    ]
+    return min(same, key=lambda r: r.format != record.format, default=None)
+
+
+def size_ratio(record: Record, reference: Record | None, which: Literal["file", "bundle", "peak_memory"]) -> float | None:
+    """One of the three sizes over the reference's."""
+    if reference is None:
+        return None
+    ours: int | None = getattr(record.bytes, which)
+    theirs: int | None = getattr(reference.bytes, which)
+    return None if ours is None or not theirs else ours / theirs
+
+
+def _join(parts: Sequence[str]) -> str:
+    """`bytes, download and time`."""
+    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
+
+
+def _time(record: Record) -> str:
+    """The latency in words, with how it was had unless it was measured."""
+    paired = record.versus_baseline
+    if paired is None:
+        return "time not measured"
+    between = f"[{paired.low:.2f}, {paired.high:.2f}]"
+    text = {
+        "slower": f"{words.ratio(paired.ratio)} slower {between}",
+        "faster": f"{words.ratio(paired.ratio)} the time {between}, faster",
+        "equivalent": f"time equivalent {between}",
+        "inconclusive": f"time undecided {words.interval(paired)}",
+    }[paired.verdict]
+    return text if record.provenance == "measured" else f"{text} ({record.provenance})"
+
+
+def _quality(record: Record) -> str:
+    """The paired quality in words."""
+    if record.quality is None:
+        return "quality not measured"
+    paired, metric = record.quality.versus_reference, record.quality.metric
+    if paired is None:
+        return f"{metric} not compared with the reference"
+    amount = f"{words.difference(paired.delta, metric)} {words.span(paired.low, paired.high, metric)}"
+    return f"{metric} {paired.verdict}" + ("" if paired.verdict == "equivalent" else f" ({amount})")
+
+
+def _effects(record: Record, reference: Record | None) -> tuple[list[str], list[str], bool]:
+    """The names of what got better, of what got worse, and whether anything but quality could be judged at all."""
+    sizes = [
+        ("bytes", size_ratio(record, reference, "file"), SIZE_MARGIN),
+        ("download", size_ratio(record, reference, "bundle"), SIZE_MARGIN),
+        ("memory", size_ratio(record, reference, "peak_memory"), PEAK_MARGIN),
+    ]
+    gains = [name for name, ratio, margin in sizes if ratio is not None and ratio < 1 - margin]
+    losses = [name for name, ratio, margin in sizes if ratio is not None and ratio > 1 + margin]
+    for effects in (gains, losses):
+        if "bytes" in effects and "download" in effects:
+            effects.remove("download")  # a smaller file also travels smaller: one effect, not two
+    paired = record.versus_baseline
+    if paired is not None and paired.verdict == "faster":
+        gains.append("time")
+    if paired is not None and paired.verdict == "slower":
+        losses.append("time")
+    return gains, losses, paired is not None or any(ratio is not None for _, ratio, _ in sizes)
+
+
+def _conclude(record: Record, reference: Record | None) -> tuple[Outcome, str]:
+    """The outcome and the words that end the sentence."""
+    gains, losses, judged = _effects(record, reference)
+    paired = record.quality.versus_reference if record.quality else None
+    verdict = paired.verdict if paired else "unknown"
+    if not judged and verdict != "better":
+        return "unknown", "nothing to judge it by"
+    if verdict == "better":
+        gains.append("quality")
+    if not gains:
+        # The time may hide a gain that this run could not show; bytes and a lost quality cannot.
+        open_question = record.versus_baseline is None or record.versus_baseline.verdict == "inconclusive"
+        return "did not pay", "no gain shown, did not pay" if open_question and not losses else "did not pay"
+    pays = f"pays in {_join(gains)}"
+    if losses:
+        pays += f", not in {_join(losses)}"
+    if verdict == "worse":
+        return "in part", f"{pays}, and costs quality"
+    if verdict in ("inconclusive", "unknown"):
+        return "in part", f"{pays}, if the quality holds"
+    return ("in part" if losses else "paid"), pays
+
+
+def judge(record: Record, reference: Record | None, subject: str) -> Judgement:
+    """Weighs one cell's gains against its losses."""
+    if record.status != "ok":
+        return Judgement(record, "no result", subject, f"{record.status}: {record.reason or 'no reason was given'}")
+    outcome, ending = _conclude(record, reference)
+    file, bundle = size_ratio(record, reference, "file"), size_ratio(record, reference, "bundle")
+    parts = ["bytes not measured" if file is None else f"{words.ratio(file)} bytes"]
+    if file is not None and bundle is not None and abs(bundle - file) > SIZE_MARGIN:
+        # The two differ where a technique makes a file compressible without making it smaller.
+        parts.append(f"{words.ratio(bundle)} download")
+    return Judgement(record, outcome, subject, f"{', '.join([*parts, _time(record), _quality(record)])}: {ending}")
+
+
+def judgements(report: Report) -> list[Judgement]:
+    """Every cell but the references that have a result, in the report's order."""
+    named = zip(report.records, words.names(report.records), strict=True)
+    return [judge(r, baseline(r, report.records), name) for r, name in named if r.variant != "reference" or r.status != "ok"]
+
+
+def sentences(report: Report) -> list[str]:
+    """One plain line a compressed cell, then one for each that made a promise."""
+    return [j.sentence for j in judgements(report)] + [f"{p.subject}: {p.finding}" for p in promises(report)]
+
+
+def promises(report: Report) -> list[Promise]:
+    """Predicted beside realised. A latency promise is broken only when the whole measured interval lies above it."""
+    found = []
+    for record, name in zip(report.records, words.names(report.records), strict=True):
+        if record.predicted is None or record.status != "ok":
+            continue
+        file, paired = size_ratio(record, baseline(record, report.records), "file"), record.versus_baseline
+        file_kept = None if file is None else file <= record.predicted.file_ratio * (1 + PROMISE_MARGIN)
+        found.append(Promise(record, name, file, file_kept, _kept(paired, record.predicted)))
+    return found
+
+
+def _kept(measured: LatencyRatio | None, promised: Predicted) -> bool | None:
+    """True when the interval lies at or below the promise, False when above, None when it straddles or is missing."""
+    bound = promised.latency_ratio * (1 + TIME_MARGIN)
+    if measured is None or measured.low <= bound < measured.high:
+        return None
+    return measured.high <= bound

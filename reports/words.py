@@ -1,0 +1,99 @@
+"""Numbers as a reader wants them: rounded to what is known, with their unit, and a dash where nothing was measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from reports.record import LatencyRatio, Quality, Record
+
+NONE = "-"
+FRACTIONS = frozenset(
+    {"acc", "accuracy", "agreement", "auc", "auroc", "cer", "dice", "f1", "iou", "map", "map50", "miou", "precision", "rate"}
+    | {"recall", "top1", "top5", "wer"}
+)
+"""A metric whose name holds one of these words is a fraction of 1: it is shown in percent and its drops in points."""
+
+
+def is_fraction(metric: str) -> bool:
+    """Whether the metric is a fraction of 1.
+
+    >>> is_fraction("token_accuracy"), is_fraction("perplexity")
+    (True, False)
+    """
+    return not FRACTIONS.isdisjoint(re.split(r"[^a-z0-9]+", metric.lower()))
+
+
+def value(number: float, metric: str) -> str:
+    """A value of the metric: `97.2 %`, or four digits in its own unit."""
+    return f"{100 * number:.1f} %" if is_fraction(metric) else f"{number:.4g}"
+
+
+def difference(number: float, metric: str) -> str:
+    """A signed difference: `-0.28 points`, or three digits in the metric's unit."""
+    return f"{100 * number:+z.2f} points" if is_fraction(metric) else f"{number:+z.3g}"
+
+
+def span(low: float, high: float, metric: str) -> str:
+    """The interval of a difference, in its unit, unnamed."""
+    return f"[{100 * low:+z.2f}, {100 * high:+z.2f}]" if is_fraction(metric) else f"[{low:+z.3g}, {high:+z.3g}]"
+
+
+def plus_minus(quality: Quality | None) -> str:
+    """`97.2 % ± 0.9`; of an interval that is not symmetric the wider side, so that it never looks surer than it is."""
+    if quality is None:
+        return NONE
+    half = max(quality.value - quality.low, quality.high - quality.value)
+    shown = f"{100 * half:.1f}" if is_fraction(quality.metric) else f"{half:.2g}"
+    return f"{value(quality.value, quality.metric)} ± {shown}"
+
+
+def kilobytes(size: int | None) -> str:
+    """Thousands of bytes, as file managers count; one decimal below 100."""
+    if size is None:
+        return NONE
+    return f"{size / 1e3:.1f} KB" if size < 99_950 else f"{size / 1e3:,.0f} KB"
+
+
+def megabytes(size: int | None) -> str:
+    """Millions of bytes."""
+    return NONE if size is None else f"{size / 1e6:,.1f} MB"
+
+
+def milliseconds(time: float | None) -> str:
+    """Three digits, never in powers of ten.
+
+    >>> milliseconds(0.04123), milliseconds(12.345), milliseconds(1234.5)
+    ('0.0412 ms', '12.3 ms', '1,234 ms')
+    """
+    if time is None:
+        return NONE
+    return f"{time:#.3g} ms" if 1e-4 <= time < 100 else f"{time:,.0f} ms" if time >= 100 else f"{time:.4f} ms"
+
+
+def ratio(number: float | None) -> str:
+    """`0.26x`, or one more digit where two would hide the size of it."""
+    if number is None:
+        return NONE
+    return f"{number:.2f}x" if number >= 0.095 else f"{number:.3f}x"
+
+
+def interval(paired: LatencyRatio | None) -> str:
+    """`1.37x [1.33, 1.41]`."""
+    return NONE if paired is None else f"{ratio(paired.ratio)} [{paired.low:.2f}, {paired.high:.2f}]"
+
+
+def names(records: Sequence[Record]) -> list[str]:
+    """The shortest name of each record that tells it from all others: `lenet5 int8 in litert`, then target, data set, format."""
+    tails: tuple[Callable[[Record], str], ...] = (
+        lambda r: "",
+        lambda r: f" on {r.target}",
+        lambda r: f" on {r.target}, {r.dataset}",
+        lambda r: f" on {r.target}, {r.dataset}, {r.format}",
+    )
+    found: list[str] = []
+    for tail in tails:
+        found = [f"{r.model} {r.variant} in {r.runtime}{tail(r)}" for r in records]
+        if len(set(found)) == len(found):
+            break
+    return found

@@ -1,0 +1,47 @@
+"""The CPU of this machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from pipeline.core import Progress
+from pipeline.registry import find, names
+from targets._sampling import Measured, MeasureSet, Plan, sample
+from targets.transport.local import Local
+
+
+def _silent(done: float, total: float, what: str = "") -> None:
+    """Nobody watches."""
+
+
+@final
+@dataclass(frozen=True)
+class Cpu:
+    """Measures here, in fresh processes. Figures hold for this host while nothing else runs on it."""
+
+    def usable(self) -> str | None:
+        """Why this target cannot be used; None when it can."""
+        return None if hasattr(os, "fork") else "needs Linux or macOS: candidates are isolated by fork"
+
+    def runtimes(self) -> dict[str, str | None]:
+        """Each runtime, with the reason why it cannot be used here (None when it can)."""
+        return {name: find("runtime", name)().missing() for name in names("runtime")}
+
+    def measure(self, sets: list[MeasureSet], lock: Path, plan: Plan | None = None, progress: Progress = _silent) -> Measured:
+        """Latency and memory of all candidates. Holds `lock`, so that two runs on this host do not measure at once."""
+        from filelock import FileLock, Timeout
+
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        guard = FileLock(lock)
+        try:
+            guard.acquire(timeout=0)
+        except Timeout:
+            progress(0, 1, f"waiting: another run measures on this host ({lock})")
+            guard.acquire()
+        try:
+            return sample(Local(), sets, plan or Plan(), progress)
+        finally:
+            guard.release()

@@ -1,0 +1,209 @@
+"""The program that measures on a device: `python -m targets.device.runner JOB_DIR RESULT_DIR`.
+
+One run is one fresh process. It needs the standard library, numpy and a runtime. For each candidate, in a child of its own
+(forked once the runtime's package is imported, before any session exists, so that candidates share no state): time to load,
+time of the first call, peak memory. Then, set by set, the interleaved rounds, and a steady block of each candidate. Raw
+samples are kept: RESULT_DIR/result.json appears whole or not at all.
+
+A job that does not fit its own description is refused: one line on stderr, exit code 2. A candidate that does not load or
+run becomes {"error": one line} and the others go on. stdout says `progress DONE TOTAL`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import random
+import resource
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from targets.device import host
+from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, inside, read
+from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, timed, warm
+from targets.runtimes._base import Arrays, Runtime, find, one_line
+
+Json = dict[str, Any]
+SCHEMA = "edgepress.samples/1"
+FAILURES = (ValueError, RuntimeError, OSError, LookupError, TypeError, ArithmeticError, MemoryError, ImportError)
+TRY_SECONDS = 300
+"""A candidate whose first calls take longer than this is given up."""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a job; the process's exit code."""
+    if len(arguments) != 2:
+        print("usage: python -m targets.device.runner JOB_DIR RESULT_DIR", file=sys.stderr)
+        return 2
+    folder, target = map(Path, arguments)
+    try:
+        job = read(folder)
+        runtime = find(job.runtime)
+        if reason := runtime.missing():
+            raise ValueError(reason)
+    except (ValueError, OSError) as error:
+        print(one_line(error), file=sys.stderr)
+        return 2
+    _write(target, Measuring(folder, job, runtime).run())
+    return 0
+
+
+@dataclass
+class Measuring:
+    """One job under way."""
+
+    folder: Path
+    job: Job
+    runtime: Runtime
+    done: int = 0
+    candidates: dict[str, Json] = field(default_factory=dict)
+
+    def run(self) -> Json:
+        """The whole result."""
+        start = clock()
+        for module in self.runtime.modules:
+            importlib.import_module(module)
+        environment = self._environment(import_ns=clock() - start)
+        for name, entry in self.job.candidates.items():
+            self.candidates[name] = in_child(partial(self._cold, entry))
+            self._progress()
+        generator = random.Random(self.job.seed)
+        sets = [{"rounds": self._measure(names, generator)} for names in self.job.sets]
+        environment["state_after"] = host.state()
+        return {"schema": SCHEMA, "environment": environment, "candidates": self.candidates, "sets": sets}
+
+    def _measure(self, names: tuple[str, ...], generator: random.Random) -> list[dict[str, int]]:
+        """A set's rounds; its candidates' steady blocks go beside what is known of them already."""
+        calls = dict[str, Call]()
+        for name in generator.sample(names, len(names)):
+            if "error" not in self.candidates[name]:
+                self._open(name, calls)
+        with no_collection():
+            warm(calls, self.job.protocol.warmup)
+            rounds = interleaved(calls, self.job.protocol, generator)
+            for name in generator.sample(list(calls), len(calls)):
+                steady = timed(calls[name], self.job.protocol.steady_calls, self.job.protocol.steady_seconds)
+                self.candidates[name].setdefault("steady_ns", []).extend(steady)
+        self._progress(len(names))
+        return rounds
+
+    def _open(self, name: str, calls: dict[str, Call]) -> None:
+        entry = self.job.candidates[name]
+        try:
+            inputs = self._inputs(entry)
+            predict = self._load(entry)
+            predict(inputs)
+            calls[name] = Call(predict, inputs)
+        except FAILURES as error:
+            self.candidates[name] = {"error": one_line(error)}
+
+    def _cold(self, entry: Entry) -> Json:
+        """Nanoseconds from the file to a predictor that is ready and of its first call; peak bytes after one more call."""
+        inputs = self._inputs(entry)
+        start = clock()
+        predict = self._load(entry)
+        ready = clock()
+        predict(inputs)
+        first = clock()
+        predict(inputs)
+        return {"load_ns": ready - start, "first_ns": first - ready, "peak_bytes": peak_bytes()}
+
+    def _load(self, entry: Entry) -> Callable[[Arrays], Arrays]:
+        files = [inside(self.folder, name) for name in entry.files]
+        return handicapped(self.runtime.load(files, self.job.threads), entry.handicap)
+
+    def _inputs(self, entry: Entry) -> Arrays:
+        with np.load(inside(self.folder, entry.inputs), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def _environment(self, import_ns: int) -> Json:
+        """`baseline_bytes` is the peak of a child that loads nothing: what the runtime itself weighs in each peak."""
+        return {
+            "host": host.facts(),
+            "state_before": host.state(),
+            "python": platform.python_version(),
+            "runtime": self.job.runtime,
+            "version": self.runtime.version(),
+            "threads": self.job.threads,
+            "variables": {name: os.environ.get(name) for name in THREAD_VARIABLES},
+            "seed": self.job.seed,
+            "import_ns": import_ns,
+            "baseline_bytes": in_child(lambda: {"peak_bytes": peak_bytes()}).get("peak_bytes"),
+        }
+
+    def _progress(self, steps: int = 1) -> None:
+        self.done += steps
+        total = len(self.job.candidates) + sum(map(len, self.job.sets))
+        print(f"progress {self.done} {total}", flush=True)
+
+
+def in_child(work: Callable[[], Json]) -> Json:
+    """What `work` returns in a forked child; {"error": …} when it fails, crashes or hangs."""
+    with tempfile.TemporaryFile() as answer:
+        child = os.fork()
+        if child == 0:
+            _answer(work, answer.fileno())
+        _, status = os.waitpid(child, 0)
+        answer.seek(0)
+        text = answer.read()
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        hung = f" (no answer within {TRY_SECONDS} s)" if number == signal.SIGALRM else ""
+        return {"error": f"the runtime's process was ended by {signal.Signals(number).name}{hung}"}
+    if not text:
+        return {"error": f"the runtime's process ended with exit code {os.waitstatus_to_exitcode(status)}"}
+    reply: Json = json.loads(text)
+    return reply
+
+
+def _answer(work: Callable[[], Json], descriptor: int) -> None:
+    """The child's life. It leaves by _exit, so that nothing of the parent's runs twice."""
+    code = 1
+    try:
+        signal.alarm(TRY_SECONDS)  # its default action ends the process even in the middle of native code
+        try:
+            reply = work()
+        except FAILURES as error:
+            reply = {"error": one_line(error)}
+        os.write(descriptor, json.dumps(reply).encode())
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+        os._exit(code)
+
+
+def peak_bytes() -> int:
+    """The largest resident size of this process so far (VmHWM; elsewhere getrusage, in bytes on macOS and KiB otherwise)."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _write(folder: Path, result: Json) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{RESULT}.{os.getpid()}"
+    with temporary.open("w") as file:
+        json.dump(result, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / RESULT)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,125 @@
+"""What every file of this folder offers, and the words they share. Shipped to devices: standard library and numpy only.
+
+The contract on errors: ValueError for a file or an input that a runtime cannot take, in one line; RuntimeError for what
+fails while running. A runtime translates its own exception classes into these two.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Arrays = dict[str, Array]
+
+
+class Predictor(Protocol):
+    """A loaded file: named arrays in, named arrays out. The outputs are the caller's own, not views of the runtime's memory."""
+
+    @property
+    def batch(self) -> int | None:
+        """The one batch size that the file takes; None takes any."""
+
+    def __call__(self, inputs: Arrays) -> Arrays: ...
+
+
+class Runtime(Protocol):
+    """One inference runtime: how to tell whether it is here, and how to load a file."""
+
+    format: ClassVar[str]
+    """The format of the files that it loads."""
+    package: ClassVar[str]
+    """The distribution that brings it."""
+    modules: ClassVar[tuple[str, ...]]
+    """What `load` imports, to be imported before a load is timed; the first one shows whether the package is here."""
+
+    def missing(self) -> str | None:
+        """Why it cannot be used here and what would change that; None when it can. Imports nothing heavy."""
+
+    def version(self) -> str:
+        """The version of the package."""
+
+    def load(self, files: list[Path], threads: int) -> Predictor:
+        """A predictor from the files of one artifact, the one to load first."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a file says of one input: its shape, None where any size will do, and its numpy dtype."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    def accepts(self, array: Array) -> bool:
+        """Whether the array has this shape and dtype."""
+        return (
+            array.dtype == self.dtype
+            and array.ndim == len(self.shape)
+            and all(want in (None, have) for want, have in zip(self.shape, array.shape, strict=True))
+        )
+
+    def __str__(self) -> str:
+        return f"{self.dtype} ({', '.join('any' if size is None else str(size) for size in self.shape)})"
+
+
+def find(name: str) -> Runtime:
+    """The runtime of that name, from this folder; the device has no `pipeline.registry`."""
+    for stem in (name, f"{name}_"):
+        if name.isidentifier() and not name.startswith("_") and importlib.util.find_spec(f"targets.runtimes.{stem}"):
+            module = importlib.import_module(f"targets.runtimes.{stem}")
+            classes = [value for value in vars(module).values() if getattr(value, "__final__", False)]
+            runtime: Runtime = classes[0]()
+            return runtime
+    raise ValueError(f"no runtime is named {name!r} here")
+
+
+def why_missing(runtime: Runtime) -> str | None:
+    """The reason why a runtime's package cannot be imported."""
+    if importlib.util.find_spec(runtime.modules[0]) is None:
+        return f"{runtime.package} is not installed; `pip install {runtime.package}` would make it usable"
+    return None
+
+
+def fixed_batch(expected: Mapping[str, Input]) -> int | None:
+    """The leading size that all inputs share; None when any of them leaves it open."""
+    leading = {spec.shape[0] for spec in expected.values() if spec.shape}
+    return leading.pop() if len(leading) == 1 else None
+
+
+def mismatch(expected: Mapping[str, Input], inputs: Arrays) -> str | None:
+    """The first way in which the inputs are not the expected ones, in one line.
+
+    >>> mismatch({"x": Input((1, None), "float32")}, {"x": np.zeros((2, 5), "float32")})
+    "input 'x': expected float32 (1, any), found float32 (2, 5)"
+    """
+    if set(inputs) != set(expected):
+        return f"inputs: expected {', '.join(sorted(expected))}; found {', '.join(sorted(inputs)) or 'none'}"
+    for name, spec in expected.items():
+        array = np.asarray(inputs[name])
+        if not spec.accepts(array):
+            return f"input {name!r}: expected {spec}, found {array.dtype} ({', '.join(map(str, array.shape))})"
+    return None
+
+
+def refuse(expected: Mapping[str, Input], inputs: Arrays, error: Exception | None = None) -> NoReturn:
+    """Raises what went wrong in a call: the inputs if they do not fit, else the runtime's own words.
+
+    Called after the runtime has failed, so that a good call pays nothing for the check.
+    """
+    if problem := mismatch(expected, inputs):
+        raise ValueError(problem) from error
+    raise RuntimeError(one_line(error)) from error
+
+
+def one_line(error: BaseException | None) -> str:
+    """An error's words in one line, after its class where that says more than that a value or a run was bad."""
+    name = "" if type(error) in (ValueError, RuntimeError) else f"{type(error).__name__}: "
+    return " ".join(f"{name}{error}".split())

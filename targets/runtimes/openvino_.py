@@ -1,0 +1,87 @@
+"""OpenVINO on the CPU: an .xml file and its .bin."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, one_line, refuse, why_missing
+
+
+@final
+@dataclass(frozen=True)
+class OpenVino:
+    """One stream, tuned for the latency of single calls."""
+
+    format: ClassVar[str] = "openvino"
+    package: ClassVar[str] = "openvino"
+    modules: ClassVar[tuple[str, ...]] = ("openvino",)
+
+    def missing(self) -> str | None:
+        """Why it cannot be used here."""
+        return why_missing(self)
+
+    def version(self) -> str:
+        """The version of the package."""
+        return importlib.metadata.version(self.package)
+
+    def load(self, files: list[Path], threads: int) -> Predictor:
+        """A model compiled for this CPU; compiling is part of the load."""
+        import openvino
+
+        core = openvino.Core()
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            # On CPUs with bf16 instructions the default computes float32 files in bfloat16, off by 0.02 in a logit.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        try:
+            compiled = core.compile_model(core.read_model(*map(str, files)), "CPU", settings)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"{files[0].name}: {one_line(error)}") from error
+        return _Request(compiled)
+
+
+class _Request:
+    """One infer request, its own tensors filled and read in place: half the overhead of `infer(inputs)` (12 for 23 us)."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self.expected = {port.any_name: _input(port) for port in compiled.inputs}
+        self.batch = fixed_batch(self.expected)
+        self._tensors = {name: self._request.get_input_tensor(place) for place, name in enumerate(self.expected)}
+        self._views = {name: tensor.data for name, tensor in self._tensors.items()}
+        self._outputs = [(port.any_name, place) for place, port in enumerate(compiled.outputs)]
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        request, views = self._request, self._views
+        try:
+            if len(inputs) != len(views):
+                refuse(self.expected, inputs)
+            for name, array in inputs.items():
+                if array.shape != views[name].shape:
+                    self._resize(name, inputs)
+                np.copyto(views[name], array, casting="no")
+            request.infer(share_outputs=True)
+            return {name: request.get_output_tensor(place).data.copy() for name, place in self._outputs}
+        except (RuntimeError, TypeError, KeyError) as error:
+            refuse(self.expected, inputs, error)
+
+    def _resize(self, name: str, inputs: Arrays) -> None:
+        """Makes room for another batch size, where the file leaves it open."""
+        array = inputs[name]
+        if not self.expected[name].accepts(array):
+            refuse(self.expected, inputs)
+        self._tensors[name].shape = array.shape
+        self._views[name] = self._tensors[name].data
+
+
+def _input(port: Any) -> Input:
+    shape = tuple(None if size.is_dynamic else size.get_length() for size in port.partial_shape)
+    return Input(shape, port.element_type.to_dtype().name)

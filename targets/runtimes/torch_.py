@@ -1,0 +1,72 @@
+"""PyTorch, eager, on the CPU: the model as the pipeline stores it (model.json and weights.safetensors).
+
+The baseline that a person has before exporting anything. It needs the whole checkout, so it runs on hosts, not on devices.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from targets.runtimes._base import Arrays, Input, Predictor, mismatch, one_line, refuse, why_missing
+
+
+@final
+@dataclass(frozen=True)
+class Torch:
+    """The first of the model's deployed graphs, without gradients."""
+
+    format: ClassVar[str] = "torch"
+    package: ClassVar[str] = "torch"
+    modules: ClassVar[tuple[str, ...]] = ("torch", "safetensors.torch", "pydantic", "pipeline.model_file", "pipeline.options")
+
+    def missing(self) -> str | None:
+        """Why it cannot be used here."""
+        return why_missing(self)
+
+    def version(self) -> str:
+        """The version of the package."""
+        return importlib.metadata.version(self.package)
+
+    def load(self, files: list[Path], threads: int) -> Predictor:
+        """The module, rebuilt and filled with its weights. The number of threads is the whole process's."""
+        import torch
+        from safetensors import SafetensorError
+
+        from pipeline.errors import UserError
+        from pipeline.model_file import load
+
+        torch.set_num_threads(threads)
+        try:
+            model = load(files[0].parent)
+            graph = next(iter(model.family.build().graphs(model.module, model.domain).values()))
+        except (UserError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{files[0].name}: {one_line(error)}") from error
+        expected = {name: Input((None, *spec.shape[1:]) if spec.shape else (), spec.dtype) for name, spec in graph.inputs.items()}
+        return _Module(graph.module.eval(), expected, graph.outputs)
+
+
+class _Module:
+    """Checks its inputs before every call (a few microseconds): torch takes other shapes wherever a network can."""
+
+    batch = None
+
+    def __init__(self, module: Callable[..., Any], expected: Mapping[str, Input], outputs: tuple[str, ...]) -> None:
+        import torch
+
+        self._module, self.expected, self._outputs = module, expected, outputs
+        self._inference, self._tensor = torch.inference_mode, torch.from_numpy
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        if mismatch(self.expected, inputs):
+            refuse(self.expected, inputs)
+        with self._inference():
+            # from_numpy shares memory, and warns where that could write to an array that is read-only.
+            found = self._module(*(self._tensor(np.require(inputs[name], requirements=["C", "W"])) for name in self.expected))
+        outputs = found if isinstance(found, tuple) else (found,)
+        return {name: output.numpy() for name, output in zip(self._outputs, outputs, strict=True)}

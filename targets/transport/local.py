@@ -1,0 +1,100 @@
+"""Running a job on this very machine: files by hard link, the runner as a fresh process of this Python."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from pipeline.core import Json
+from targets._sampling import RunFailed
+from targets.device.job import RESULT, THREAD_VARIABLES
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
+"""All that the runner inherits: a person's OMP_ or ORT_ settings would change what is measured without a trace."""
+
+
+@final
+@dataclass(frozen=True)
+class Local:
+    """This machine."""
+
+    def put(self, source: Path, target: Path) -> None:
+        """Places a file in a job's folder: a hard link where the file system allows it."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(source.resolve())
+        except FileExistsError:
+            return  # the same content under the same name: another candidate brought it
+        except OSError:
+            shutil.copyfile(source, target)
+
+    def run(self, job: Path, threads: int, timeout: float, heard: Callable[[str], None]) -> Json:
+        """The result of a job's folder. RunFailed in one line when the runner refuses it, crashes or takes too long (seconds)."""
+        with tempfile.TemporaryDirectory(prefix="edgepress-result-") as result, tempfile.TemporaryFile("w+") as errors:
+            command = [sys.executable, "-m", "targets.device.runner", str(job), result]
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=_environment(threads),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,  # a group of its own, so that its children end with it
+            )
+            _listen(process, timeout, heard)
+            if process.returncode != 0:
+                errors.seek(0)
+                raise RunFailed(_why(process.returncode, errors.read(), timeout))
+            answer: Json = json.loads((Path(result) / RESULT).read_text())
+            return answer
+
+
+def _environment(threads: int) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**kept, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+
+
+def _listen(process: subprocess.Popen[str], timeout: float, heard: Callable[[str], None]) -> None:
+    """Passes on each line of stdout until the process ends; whatever happens here, nothing of it runs on.
+
+    A timer and a blocking read wait without waking up: polling would disturb what is measured.
+    """
+    timer = threading.Timer(timeout, _kill, [process])
+    timer.start()
+    try:
+        for line in process.stdout or ():
+            heard(line.strip())
+        process.wait()
+    finally:
+        timer.cancel()
+        _kill(process)
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it ended by itself just now (macOS says the latter)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _why(code: int, errors: str, timeout: float) -> str:
+    lines = [line for line in errors.splitlines() if line.strip()]
+    if code == -signal.SIGKILL:
+        return f"the runner was killed: out of memory, or longer than {timeout:g} s"
+    last = lines[-1].strip() if lines else "it said nothing"
+    return last if code == 2 else f"the runner ended with exit code {code}: {last}"
