@@ -7,9 +7,10 @@ import shlex
 import sys
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -23,6 +24,9 @@ from pipeline.plan import Plan, make, workers
 from pipeline.progress import RunWatcher, bar
 from pipeline.recipe import Recipe, read
 from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from reports.record import Report
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def dry(options: Options) -> int:
 
 def run(options: Options) -> int:
     """Runs the recipe and writes the report; 1 when a cell failed."""
-    from pipeline.assemble import assemble, candidates
+    from pipeline.assemble import assemble, by_place, describe, measure_sets
     from reports.document import to_json
     from reports.table import terminal
 
@@ -65,25 +69,37 @@ def run(options: Options) -> int:
     for line in state.damaged:
         console.print(f"damaged: {line}; rebuilding it", style="yellow", markup=False, highlight=False)
     folder = _run_folder(plan.recipe, started)
-    todo = [step for step in plan.steps if step.key not in state.cached]
-    with RunWatcher(console, todo, state.expected) as watcher:
+    with RunWatcher(console, [step for step in plan.steps if step.key not in state.cached], state.expected) as watcher:
         outcomes = execute(plan.steps, state.cached, store, folder, workers(), watcher)
-    with bar(console, f"measuring latency on {plan.target}") as progress:
-        measured = target.measure(
-            candidates(plan, outcomes, store, aa=options.aa),
-            threads=plan.recipe.threads,
-            seed=plan.recipe.seed,
-            lock=home() / "measuring.lock",
-            progress=progress,
-        )
-    report = assemble(plan, outcomes, measured, store, folder.name, started, _command())
+    sets = measure_sets(plan, outcomes, store, aa=options.aa)
+    measured = _measure(target, list(sets.values()), plan, console)
+    write_atomic(folder / "samples.json", json.dumps(measured.raw).encode())
+    report = assemble(plan, outcomes, by_place(sets, measured), store, describe(plan, folder.name, started, _command()))
     _write(report, folder, options.publish)
     if options.as_json:
         print(json.dumps(to_json(report), indent=1))
     else:
         console.print(terminal(report))
+    if options.aa:
+        _say_aa(console, report)
     _say_where(console, folder, state.cached, plan, started)
     return 1 if any(record.status == "failed" for record in report.records) else 0
+
+
+def _measure(target: Any, sets: list[Any], plan: Plan, console: Console) -> Any:
+    from targets._sampling import Plan as Sampling
+
+    sampling = Sampling(threads=plan.recipe.threads, seed=plan.recipe.seed)
+    with bar(console, f"measuring on {plan.target}") as progress:
+        return target.measure(sets, home() / "measuring.lock", sampling, progress)
+
+
+def _say_aa(console: Console, report: Report) -> None:
+    """The verdicts of every candidate against itself: anything but `equivalent` or `inconclusive` is false."""
+    verdicts = Counter(record.versus_self.verdict for record in report.records if record.versus_self)
+    console.print(
+        "each candidate against itself: " + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    )
 
 
 def _plan(options: Options) -> tuple[Any, Plan]:
@@ -113,7 +129,7 @@ def _run_folder(recipe: Recipe, started: float) -> Path:
     return folder
 
 
-def _write(report: Any, folder: Path, publish: Path | None) -> None:
+def _write(report: Report, folder: Path, publish: Path | None) -> None:
     """report.json, report.md and index.html beside each other; `latest` points at them once they are whole."""
     from reports import document, markdown, page
 

@@ -169,7 +169,8 @@ def _quality_words(moved: Estimate, metric: Quality) -> str:
 
 
 def _factor(moved: Estimate) -> str:
-    return f"{moved.value:.2f}x [{moved.low:.2f}, {moved.high:.2f}]"
+    exact = moved.low == moved.high
+    return f"{moved.value:.3f}x" if exact else f"{moved.value:.2f}x [{moved.low:.2f}, {moved.high:.2f}]"
 
 
 def setting(a: Report, b: Report) -> list[str]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
 
 from reports import chart, words
 from reports.markdown import HEADINGS
@@ -94,8 +93,7 @@ def render(report: Report) -> str:
     )
     judged = judgements(report)
     figures = [
-        Figure(panel, _inline(chart.svg(report, panel, "bytes")), _inline(chart.svg(report, panel, "latency")))
-        for panel in chart.panels(report)
+        Figure(panel, chart.svg(report, panel, "bytes"), chart.svg(report, panel, "latency")) for panel in chart.panels(report)
     ]
     return environment.get_template("page.html.j2").render(
         report=report,
@@ -113,14 +111,9 @@ def render(report: Report) -> str:
         kept=kept,
         words=words,
         digest=digest,
-        script=Markup(script),
-        style=Markup(style),
+        script=script,
+        style=style,
     )
-
-
-def _inline(svg: str | None) -> Markup | None:
-    """Trusted as markup: the drawing library escapes every text and attribute that it writes."""
-    return None if svg is None else Markup(svg)
 
 
 def _rows(report: Report, outcomes: dict[int, Outcome]) -> list[Row]:

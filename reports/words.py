@@ -26,7 +26,7 @@ def is_fraction(metric: str) -> bool:
 
 def value(number: float, metric: str) -> str:
     """A value of the metric: `97.2 %`, or four digits in its own unit."""
-    return f"{100 * number:.1f} %" if is_fraction(metric) else f"{number:.4g}"
+    return f"{100 * number:.1f} %" if is_fraction(metric) else f"{number:#.4g}"
 
 
 def difference(number: float, metric: str) -> str:

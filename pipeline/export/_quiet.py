@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 EXPECTED_WARNINGS: tuple[tuple[type[Warning], str], ...] = (
     # torch.onnx copies pytree specs with an API that torch itself has deprecated.
@@ -27,28 +28,31 @@ def quiet() -> Iterator[None]:
 
     File descriptors belong to the process, so one thread may convert at a time.
     """
-    root_handlers = list(logging.root.handlers)  # logging.warning() in a library installs one when there is none
-    with tempfile.TemporaryFile() as chatter:
-        saved = [(fd, os.dup(fd)) for fd in (1, 2)]
-        try:
-            _flush()
-            for fd, _ in saved:
-                os.dup2(chatter.fileno(), fd)
-            with _python_streams(), warnings.catch_warnings():
-                for category, message in EXPECTED_WARNINGS:
-                    warnings.filterwarnings("ignore", message, category)
-                yield
-        except Exception as error:
-            _flush()
-            chatter.seek(0)
-            error.add_note(chatter.read().decode(errors="replace"))
-            raise
-        finally:
-            _flush()
-            for fd, copy in saved:
-                os.dup2(copy, fd)
-                os.close(copy)
-            logging.root.handlers[:] = root_handlers
+    with tempfile.TemporaryFile() as chatter, contextlib.ExitStack() as stack:
+        # Undone last to first: the note is taken when everything has been flushed into the file.
+        stack.push(lambda kind, error, trace: _note(error, chatter))
+        # logging.warning() in a library installs a handler when the root logger has none.
+        stack.callback(logging.root.handlers.__setitem__, slice(None), list(logging.root.handlers))
+        for fd in (1, 2):
+            stack.enter_context(_descriptor(fd, chatter))
+        stack.enter_context(_python_streams())
+        stack.enter_context(warnings.catch_warnings())
+        for category, message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message, category)
+        yield
+
+
+@contextmanager
+def _descriptor(fd: int, target: IO[bytes]) -> Iterator[None]:
+    saved = os.dup(fd)
+    _flush()
+    os.dup2(target.fileno(), fd)
+    try:
+        yield
+    finally:
+        _flush()
+        os.dup2(saved, fd)
+        os.close(saved)
 
 
 @contextmanager
@@ -59,10 +63,17 @@ def _python_streams() -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         for fd, redirect in ((1, contextlib.redirect_stdout), (2, contextlib.redirect_stderr)):
-            stream = open(fd, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115  # a descriptor, not a path
+            stream = open(fd, "w", buffering=1, closefd=False)  # noqa: SIM115  # not closed, see above
             stack.enter_context(redirect(stream))
             stack.callback(stream.flush)
         yield
+
+
+def _note(error: BaseException | None, chatter: IO[bytes]) -> None:
+    chatter.seek(0)
+    text = chatter.read().decode(errors="replace")
+    if error is not None and text:
+        error.add_note(text)
 
 
 def _flush() -> None:

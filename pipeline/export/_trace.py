@@ -67,7 +67,7 @@ def exportable(graph: Graph) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...]]
     return InOrder().eval(), tuple(torch.from_numpy(array) for array in arrays.values())
 
 
-def refusal(what: str, error: Exception) -> str:
+def refusal(what: str, error: BaseException) -> str:
     """One line about a converter that gave up: its own first line says most, the rest is a trace of its insides."""
     return f"{what}: {type(error).__name__}: {_first_line(error)}"
 
@@ -102,5 +102,5 @@ def _declared(graph: Graph) -> str:
     return ", ".join(f"{name}: {spec.dtype} {list(spec.shape)}" for name, spec in graph.inputs.items())
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
