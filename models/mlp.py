@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Annotated, ClassVar, final
 
@@ -32,6 +33,6 @@ class MLP(Classifier):
         """Image [N, C, H, W] -> logits [N, classes]."""
         sizes = [prod(domain.inputs["image"].shape[1:]), *(max(1, round(units * self.width)) for units in self.hidden)]
         layers: list[nn.Module] = [nn.Flatten()]
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(sizes[-1], domain.classes))

@@ -47,11 +47,14 @@ def compare(a: Path, b: Path, fail_on: tuple[str, ...]) -> None:
     from reports import compare as comparing
     from reports.document import load
 
-    rules = [comparing.parse(rule) for rule in fail_on]
-    changes = comparing.compare(load(a), load(b))
+    rules = [comparing.Rule.parse(rule) for rule in fail_on]
+    before, after = load(a), load(b)
+    changes = comparing.compare(before, after)
     console = Console()
+    for line in comparing.setting(before, after):
+        console.print(line, style="dim", markup=False, highlight=False)
     console.print(comparing.table(changes))
-    broken = comparing.violations(changes, rules)
+    broken = [*comparing.violations(changes, rules), *comparing.uncovered(changes, rules)]
     for line in broken:
         console.print(line, style="red", markup=False, highlight=False)
     sys.exit(1 if broken else 0)

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 
 from pipeline.core import Arrays, Dataset, Graph, Predict, Progress, Task
-from reports.record import Quality, QualityDelta, QualityVerdict
 
 CHUNK = 256
 """Samples that are prepared at a time: bounds the memory, whatever the data set's size."""
@@ -30,27 +29,6 @@ def collect(
         if progress:
             progress(min(start + CHUNK, total), total, f"{split} samples")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def quality(task: Task, evidence: Arrays) -> Quality:
-    """The metric with its interval."""
-    low, high = task.interval(evidence)
-    n = len(next(iter(evidence.values())))
-    return Quality(task.metric, task.value(evidence), low, high, n, task.higher_is_better)
-
-
-def versus_reference(task: Task, evidence: Arrays, reference: Arrays) -> QualityDelta:
-    """What the compression did to the metric; negative is worse."""
-    delta, low, high = task.difference(evidence, reference)
-    return QualityDelta(delta, low, high, _verdict(low, high, task.margin))
-
-
-def _verdict(low: float, high: float, margin: float) -> QualityVerdict:
-    if high < 0:
-        return "worse"
-    if low > 0:
-        return "better"
-    return "equivalent" if -margin <= low and high <= margin else "inconclusive"
 
 
 def one_by_one(predict: Predict) -> Predict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from pipeline.registry import ROOT
@@ -26,3 +27,8 @@ def store_root() -> Path:
 def runs_root() -> Path:
     """The folder of the runs' reports."""
     return home() / "runs"
+
+
+def measuring_lock() -> Path:
+    """Held by whoever measures on this host, whatever its home: two at once would measure each other."""
+    return Path(tempfile.gettempdir()) / f"edgepress-{os.getuid()}-measuring.lock"

@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     from pipeline.plan import Step
 
 
-def part(progress: Progress, index: int, count: int) -> Progress:
-    """The progress of part `index` of `count` equal parts."""
-
-    def report(done: float, total: float, what: str = "") -> None:
-        progress(index + done / max(total, 1e-9), count, f"part {index + 1} of {count}: {what}")
-
-    return report
-
-
 def silent(done: float, total: float, what: str = "") -> None:
     """Progress that nobody sees."""
 

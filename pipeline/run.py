@@ -19,7 +19,7 @@ from pipeline.core import Spec
 from pipeline.errors import UserError
 from pipeline.execute import Outcome, execute
 from pipeline.files import write_atomic
-from pipeline.places import data_root, home, runs_root, store_root
+from pipeline.places import data_root, measuring_lock, runs_root, store_root
 from pipeline.plan import Plan, make, workers
 from pipeline.progress import RunWatcher, bar
 from pipeline.recipe import Recipe, read
@@ -91,7 +91,7 @@ def _measure(target: Any, sets: list[Any], plan: Plan, console: Console) -> Any:
 
     sampling = Sampling(threads=plan.recipe.threads, seed=plan.recipe.seed)
     with bar(console, f"measuring on {plan.target}") as progress:
-        return target.measure(sets, home() / "measuring.lock", sampling, progress)
+        return target.measure(sets, measuring_lock(), sampling, progress)
 
 
 def _say_aa(console: Console, report: Report) -> None:

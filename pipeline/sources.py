@@ -77,12 +77,19 @@ def _tree_hash(path: Path) -> str:
     return _read(path, path.stat().st_mtime_ns)[1]
 
 
+class _Running(ast.NodeTransformer):
+    """Drops what only type checkers read."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:  # the name that ast calls
+        return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else self.generic_visit(node)
+
+
 @functools.cache
 def _read(path: Path, modified: int) -> tuple[frozenset[str], str]:
     """The dotted names that a file imports, and the hash of its syntax tree without docstrings."""
     tree = ast.parse(path.read_text())
     found: set[str] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(_Running().visit(tree)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

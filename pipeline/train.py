@@ -7,13 +7,13 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.core import Context, Dataset, Family, Json, Train
+from pipeline.core import Context, Dataset, Family, Json, Progress, Train
 from pipeline.errors import UserError
 from pipeline.evaluate import collect, module_predictor
 from pipeline.files import write_atomic
@@ -78,6 +78,20 @@ def fit(module: torch.nn.Module, family: Family, options: Train, context: Contex
     task = family.task(context.data.domain)
     validation = _validate(module, family, context) if context.data.size("validation") else None
     return {"epochs": state.epoch, "loss": None if math.isnan(last_loss) else last_loss, task.metric: validation}
+
+
+def part(progress: Progress, index: int, count: int) -> Progress:
+    """The progress of training `index` of `count` in one step."""
+
+    def report(done: float, total: float, what: str = "") -> None:
+        progress(index + done / max(total, 1e-9), count, f"part {index + 1} of {count}: {what}")
+
+    return report
+
+
+def tuning(preset: Train, epochs: int | None, learning_rate: float | None) -> Train:
+    """Options for training on from a trained model: half of the preset's epochs unless it is said how many."""
+    return replace(preset, epochs=epochs or max(1, preset.epochs // 2), learning_rate=learning_rate or preset.learning_rate)
 
 
 def _epoch(state: _State, options: Train, context: Context, loss: Loss, memory: torch.memory_format) -> float:

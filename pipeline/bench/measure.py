@@ -30,6 +30,7 @@ from pipeline.core import Arrays, Json
 from pipeline.errors import UserError
 from pipeline.files import write_atomic
 from pipeline.measure import MARGIN, Failure, compare
+from pipeline.places import measuring_lock
 from pipeline.registry import ROOT, find
 from reports.record import LatencyRatio
 from targets._sampling import Candidate, MeasureSet, Plan
@@ -41,7 +42,7 @@ from targets.device.sampling import Call, timed
 SAMPLING = Sampling(steady_calls=0)
 """The protocol of the reports, without the block for the percentiles."""
 HANDICAPS = {"aa": 0.0, "slow15": 0.15, "slow5": 0.05}
-JOBS = {"onnxruntime": 20, "openvino": 4}
+JOBS = {"onnxruntime": 20, "openvino": 3}
 """Runs of three processes; each holds two self-comparisons and one of each handicap."""
 KINDS = ("aa", "aa", "slow15", "slow5")
 BLOCKS, BLOCK_SECONDS = 60, 0.02
@@ -222,7 +223,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.bench.measure", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/measure.json")
     out: Path = parser.parse_args().out
-    lock = Path(tempfile.gettempdir()) / "edgepress-measure.lock"
+    lock = measuring_lock()
     console, start, before = Console(), time.monotonic(), host.state()
     found: dict[str, list[Trial]] = {runtime: [] for runtime in JOBS}
     with tempfile.TemporaryDirectory() as name, Progress(console=console, refresh_per_second=1) as bar:

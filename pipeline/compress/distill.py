@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 
 from annotated_types import Ge, Gt, Le
 
-from pipeline.core import Context, Facts, Model, Promise, Spec, Technique, Train
+from pipeline.core import Context, Facts, Model, Promise, Spec, Technique
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ class Distill(Technique):
     temperature: Annotated[float, Gt(0)] = 4.0
     weight: Annotated[float, Ge(0), Le(1)] = 0.7
     epochs: Annotated[int, Ge(1)] | None = None
-    """None: as many as the model's preset."""
+    """None: as many as the model's preset for a new student, half of that for tuning the current model."""
     learning_rate: Annotated[float, Gt(0)] | None = None
 
     def family(self, family: Spec) -> Spec:
@@ -39,14 +39,16 @@ class Distill(Technique):
         """The trained student."""
         import torch
 
-        from pipeline.train import fit
+        from pipeline.train import fit, tuning
 
+        epochs = self.epochs
         if self.student:
+            epochs = epochs or context.train.epochs
             torch.manual_seed(context.seed)
             spec = self.family(model.family)
             model = replace(model, family=spec, module=spec.build().build(model.domain), surgery=())
         family = model.family.build()
-        options = _tuned(context.train, self.epochs, self.learning_rate)
+        options = tuning(context.train, epochs, self.learning_rate)
         fit(model.module, family, options, context, loss=self._loss(family, context))
         return model
 
@@ -76,7 +78,3 @@ class Distill(Technique):
             return self.weight * self.temperature**2 * soft + (1 - self.weight) * hard
 
         return loss
-
-
-def _tuned(preset: Train, epochs: int | None, learning_rate: float | None) -> Train:
-    return replace(preset, epochs=epochs or preset.epochs, learning_rate=learning_rate or preset.learning_rate)

@@ -10,7 +10,6 @@ from annotated_types import Ge, Gt, Lt
 
 from pipeline.core import Context, Domain, Facts, Json, Model, Promise, Technique
 from pipeline.facts import measure
-from pipeline.progress import part
 
 if TYPE_CHECKING:
     import torch
@@ -33,27 +32,25 @@ class PruneStructured(Technique):
     """Fraction of the multiply-accumulates to remove: 0.6 leaves at most 40 %."""
     rounds: Annotated[int, Ge(1)] = 3
     epochs: Annotated[int, Ge(1)] | None = None
-    """Of fine-tuning, over all rounds together; None: as many as the model's preset."""
+    """Of fine-tuning, over all rounds together; None: half of the model's preset."""
     learning_rate: Annotated[float, Gt(0)] | None = None
 
     def apply(self, model: Model, context: Context) -> Model:
         """The pruned and fine-tuned model."""
-        from pipeline.train import fit
+        from pipeline.train import fit, part, tuning
 
         family = model.family.build()
         module = copy.deepcopy(model.module)
         records: list[Json] = []
-        epochs = self.epochs or context.train.epochs
+        options = tuning(context.train, self.epochs, self.learning_rate)
         for index in range(self.rounds):
             kept = 1 - self.sparsity * (index + 1) / self.rounds
             records.append(_cut(module, family, model.domain, kept * model.facts.macs))
-            share = epochs // self.rounds + (epochs % self.rounds if index == self.rounds - 1 else 0)
-            options = replace(
-                context.train, epochs=max(1, share), learning_rate=self.learning_rate or context.train.learning_rate
+            share = options.epochs * (index + 1) // self.rounds - options.epochs * index // self.rounds
+            inner = replace(
+                context, scratch=context.scratch / f"round-{index}", progress=part(context.progress, index, self.rounds)
             )
-            scratch = context.scratch / f"round-{index}"
-            scratch.mkdir(exist_ok=True)
-            fit(module, family, options, replace(context, scratch=scratch, progress=part(context.progress, index, self.rounds)))
+            fit(module, family, replace(options, epochs=max(1, share)), inner)
         surgery = ({"technique": "prune_structured", "record": record} for record in records)
         return replace(
             model, module=module, surgery=(*model.surgery, *surgery), facts=measure(family.graphs(module, model.domain))
@@ -128,15 +125,17 @@ def _slice_norms(dependency: Any, index: list[int]) -> torch.Tensor | None:
     """Mean squared weight of each pruned slice of one layer; None for layers that have no weight of their own."""
     import torch
 
-    layer = dependency.target.module
+    layer: Any = dependency.target.module
+    kind = type(layer)
     output = dependency.handler.__name__ == "prune_out_channels"
-    if isinstance(layer, torch.nn.GRU):
+    if issubclass(kind, torch.nn.GRU):
         squares = layer.weight_hh_l0.detach() ** 2  # [3 * hidden, hidden]; the three gates of a unit go together
         return (squares.view(3, layer.hidden_size, -1).mean((0, 2)) + squares.mean(0))[index] / 2 if output else None
-    if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+    if issubclass(kind, (torch.nn.Conv2d, torch.nn.Linear)):
         weight = layer.weight.detach()
         flat = weight.flatten(1) if output else weight.transpose(0, 1).flatten(1)
-        return (flat[index] ** 2).mean(1)
+        norms: torch.Tensor = (flat[index] ** 2).mean(1)
+        return norms
     return None
 
 

@@ -6,8 +6,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from pipeline.core import Json, Spec, Task
-from pipeline.evaluate import collect, one_by_one, quality, versus_reference
+from pipeline.evaluate import collect, one_by_one
 from pipeline.files import load_arrays, save_arrays
+from pipeline.quality import quality, versus_reference
 from pipeline.steps.common import Input, Tools, dataset, spec
 
 EVIDENCE = "evidence.npz"
