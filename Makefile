@@ -58,6 +58,7 @@ debian: ## Debian packages that the tests use: installed as root, named elsewher
 published: setup ## Remake reports/published/ (minutes to hours; resumes)
 	@./edgepress run pipeline/recipes/mnist.toml --target cpu --preset full --publish reports/published/mnist
 	@./edgepress run pipeline/recipes/digits.toml --target cpu --publish reports/published/digits
+	@$(RUN) -m reports.excerpt README.md
 
 bench-measure: setup ## How well the measuring measures: build/bench/measure.json
 	@$(RUN) -m pipeline.bench.measure

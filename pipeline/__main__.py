@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -122,19 +124,30 @@ def check(repair: bool) -> None:
 
 
 def main() -> None:
-    """Runs the command line; bad input and a full disk end in one line and exit code 2."""
-    import errno
-
+    """Runs the command line; bad input and unusable surroundings end in one line and exit code 2."""
     try:
-        cli()
+        sys.exit(cli.main(prog_name="edgepress", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.UsageError as error:
+        hint = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+        _stop(error.format_message() + hint)
+    except click.Abort:
+        _stop("interrupted; finished steps are kept, run again to go on", 130)
     except UserError as error:
-        click.echo(f"edgepress: {error}", err=True)
-        sys.exit(2)
+        _stop(str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        click.echo(f"edgepress: {error.filename or 'writing'}: the disk is full; free some space and run again", err=True)
-        sys.exit(2)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _stop(f"{error.filename or 'writing'}: the disk is full; free some space and run again")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            _stop(f"{error.filename or 'writing'}: {error.strerror}")
+        raise
+
+
+def _stop(line: str, code: int = 2) -> NoReturn:
+    click.echo(f"edgepress: {' '.join(line.split())}", err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

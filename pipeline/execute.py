@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -55,8 +56,9 @@ class _Worker:
 
     def send(self, task: Json) -> None:
         assert self.process.stdin is not None  # Popen was given a pipe
-        self.process.stdin.write(json.dumps(task) + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # a worker that died is heard of where its answers come in
+            self.process.stdin.write(json.dumps(task) + "\n")
+            self.process.stdin.flush()
 
 
 def execute(
@@ -122,6 +124,8 @@ class _Pool:
             worker, message = self._messages.get()
             step = worker.step
             if step is None:
+                worker.process.wait()
+                self._workers.remove(worker)  # it died with nothing to do: another takes its place
                 continue
             if message is None:
                 raise UserError(

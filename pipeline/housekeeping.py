@@ -44,7 +44,7 @@ def check(repair: bool) -> int:
             wrong += 1
             console.print(str(error), style="red", markup=False, highlight=False)
             if repair:
-                store.remove(key)
+                store.mend(key)
     fate = " (removed; the next run rebuilds them)" if repair and wrong else ""
     console.print(f"{len(keys)} entries, {wrong} wrong{fate} in {store.root}", highlight=False)
     return 1 if wrong and not repair else 0

@@ -35,8 +35,7 @@ def inspect(plan: Plan, store: Store, *, mend: bool) -> State:
         except Corrupt as error:
             damaged.append(str(error))
             if mend:
-                with store.lock(step.key):
-                    store.remove(step.key)
+                store.mend(step.key)
             continue
         if entry:
             cached[step.key] = Outcome("ok", entry.facts, cached=True)

@@ -77,12 +77,12 @@ class RunWatcher:
         self._bars = bars(console) if console.is_terminal else None
         self._tasks: dict[str, TaskID] = {}
         self._done = 0
-        self._count = len(steps)
+        self._count = sum(step.stored for step in steps)
 
     def __enter__(self) -> RunWatcher:
-        if self._bars and self._count:
+        if self._bars and self._weights:
             self._bars.start()
-            self._total = self._bars.add_task(f"[bold]{self._count} steps", total=sum(self._weights.values()), what="")
+            self._total = self._bars.add_task(f"[bold]{len(self._weights)} steps", total=sum(self._weights.values()), what="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,7 +101,7 @@ class RunWatcher:
 
     def finished(self, step: Step, outcome: Outcome) -> None:
         """A step ended; anything but `ok` is printed and stays on the screen."""
-        self._done += 1
+        self._done += step.stored
         if self._bars:
             if step.key in self._tasks:
                 self._bars.remove_task(self._tasks.pop(step.key))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from annotated_types import Ge, Len
+from annotated_types import Ge, Le, Len
 
-from pipeline.core import Json, Spec, Technique, Train
+from pipeline.core import DataSource, Family, Json, Spec, Technique, Train
 from pipeline.errors import UserError, unknown
 from pipeline.options import build, values
-from pipeline.registry import ROOT, names
+from pipeline.registry import ROOT, find, names
 
 REFERENCE = "reference"
+PRESETS = ("quick", "full")
+ROLES = {"model": Family, "data": DataSource, "technique": Technique}
+PLAIN = re.compile(r"\w[\w .+=-]*")
+"""What names may hold: they become folders, and rows of a table."""
 RECIPES = ROOT / "pipeline" / "recipes"
 
 
@@ -63,9 +68,9 @@ class _File:
     models: tuple[dict[str, Any], ...] = ()
     variants: tuple[dict[str, Any], ...] = ()
     formats: Annotated[tuple[str, ...], Len(1)] = ("onnx", "tflite", "openvino")
-    preset: Literal["quick", "full"] = "full"
+    preset: str = "full"
     train: dict[str, Any] = field(default_factory=dict)
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Le(2**32 - 1)] = 0
     threads: Annotated[int, Ge(1)] = 1
 
 
@@ -89,11 +94,13 @@ def read(path: Path, preset: str | None = None) -> Recipe:
     where = path.name
     top = build(_File, body, where)
     chosen = preset or top.preset
+    if chosen not in PRESETS:
+        raise unknown("preset", chosen, PRESETS, where)
     entries = _models(top, chosen, path.parent, where)
     return Recipe(
         path=path,
         sha256=hashlib.sha256(text).hexdigest(),
-        name=top.name or path.stem,
+        name=_plain(top.name, where) if top.name else re.sub(r"[^\w.+=-]", "-", path.stem),
         data=_spec("data", {"data": top.data} if isinstance(top.data, str) else top.data, path.parent, f"{where}: data"),
         models=entries,
         variants=_variants(top, entries, path.parent, where),
@@ -117,8 +124,26 @@ def _spec(kind: str, table: Json, folder: Path, where: str) -> Spec:
     if name.endswith(".py"):
         beside = folder / name
         name = str((beside if beside.is_file() else Path(name)).resolve())
+    _refuse_incomplete(kind, find(kind, name, where), name, where)
     spec = Spec(kind, name, options)
     return replace(spec, options=values(spec.build(where)))
+
+
+def _refuse_incomplete(kind: str, cls: type[Any], name: str, where: str) -> None:
+    """A user's own class must have every part that its role needs, before anything is run with it."""
+    needed = [part for part, value in vars(ROLES[kind]).items() if callable(value) and not part.startswith("_")]
+    lacking = [part for part in needed if not callable(getattr(cls, part, None))]
+    lacking += sorted(getattr(cls, "__abstractmethods__", ()))
+    if lacking:
+        raise UserError(f"{where}: {kind} {name!r}: its class {cls.__name__} lacks {', '.join(lacking)}")
+    if kind == "technique" and not issubclass(cls, Technique):
+        raise UserError(f"{where}: {kind} {name!r}: its class {cls.__name__} must inherit pipeline.core.Technique")
+
+
+def _plain(name: str, where: str) -> str:
+    if not PLAIN.fullmatch(name):
+        raise UserError(f"{where}: the name {name!r} must begin with a letter or digit and hold only these, spaces and . + = _ -")
+    return name
 
 
 def _models(top: _File, preset: str, folder: Path, where: str) -> tuple[ModelEntry, ...]:
@@ -131,7 +156,7 @@ def _models(top: _File, preset: str, folder: Path, where: str) -> tuple[ModelEnt
         options = dict(table)
         label, train = options.pop("name", None), options.pop("train", {})
         family = _spec("model", options, folder, place)
-        label = str(label or Path(family.name).stem)
+        label = _plain(str(label or Path(family.name).stem), place)
         if label in (entry.label for entry in entries):
             raise UserError(f"{place}: the model name {label!r} is used twice; give one of them another `name`")
         presets = getattr(type(family.build(place)), "presets", None) or {}
@@ -150,6 +175,7 @@ def _variants(top: _File, models: tuple[ModelEntry, ...], folder: Path, where: s
     for index, table in enumerate(top.variants):
         place = f"{where}: variants[{index}]"
         variant = build(_Variant, table, place)
+        _plain(variant.name, place)
         if variant.name == REFERENCE or variant.name in (other.name for other in found):
             raise UserError(f"{place}: the variant name {variant.name!r} is used twice ({REFERENCE!r} is the uncompressed model)")
         for label in variant.models or ():

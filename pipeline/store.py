@@ -19,10 +19,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.core import Json
+from pipeline.core import Json, ParityError, Unsupported
+from pipeline.errors import UserError
 from pipeline.files import disk_full, file_sha256, fsync
 
 ENTRY = "entry.json"
+DISK_FULL_BELOW = 1 << 20
+"""Bytes. A failure with less than this left on the disk is the disk's: libraries say so in words of their own."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,34 @@ class Store:
     def get(self, key: str) -> Entry | None:
         """The entry, every byte verified; None when it does not exist. Raises Corrupt naming the file that is wrong."""
         folder = self.path(key)
-        if not folder.is_dir():
-            return None
-        entry = _read_entry(folder)
-        for name, (size, digest) in entry.files.items():
-            path = folder / name
-            if not path.is_file():
-                raise Corrupt(f"{entry.label} (key {key[:12]}): file {name} is missing")
-            if path.stat().st_size != size or file_sha256(path) != digest:
-                raise Corrupt(f"{entry.label} (key {key[:12]}): file {name} does not match its sha256")
-        os.utime(folder)  # `gc` keeps what was used lately
-        return entry
+        while (seen := _inode(folder)) is not None:
+            try:
+                entry = _verified(folder)
+            except Corrupt:
+                if _inode(folder) == seen:
+                    raise
+                continue  # another process removed it, or made it anew, while we read
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(folder)  # `gc` keeps what was used lately
+            return entry
+        return None
+
+    def mend(self, key: str) -> None:
+        """Removes an entry if it is damaged: under its lock, so that one which another run has just rebuilt stays."""
+        with self.lock(key):
+            try:
+                self.get(key)
+            except Corrupt:
+                self.remove(key)
+
+    def full(self, error: BaseException) -> bool:
+        """Whether a failure comes of a full disk."""
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        try:
+            return shutil.disk_usage(self.root).free < DISK_FULL_BELOW
+        except OSError:
+            return False
 
     @contextlib.contextmanager
     def lock(self, key: str, *, wait: bool = True) -> Iterator[bool]:
@@ -111,8 +131,10 @@ class Store:
         folder.mkdir(parents=True)
         try:
             yield folder
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        except (UserError, Unsupported, ParityError):
+            raise
+        except Exception as error:
+            if self.full(error):  # asked before the folder goes and makes room
                 raise disk_full(self.root) from error
             raise
         finally:
@@ -129,7 +151,7 @@ class Store:
         }
         entry = Entry(key, kind, label, inputs, time.time(), seconds, files, facts)
         body = asdict(entry)
-        (folder / ENTRY).write_text(json.dumps({**body, "entry_sha256": _body_sha256(body)}, indent=1))
+        (folder / ENTRY).write_text(_sealed(body))
         for path in [*folder.rglob("*"), folder]:
             fsync(path)
         target = self.path(key)
@@ -165,25 +187,49 @@ class Store:
         for kind in ("objects", "partial", "tmp"):
             folder = self.root / kind
             for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-                if path.stat().st_mtime > limit:
-                    continue
-                with self.lock(path.name.split(".")[0], wait=False) as held:
-                    if held:
-                        freed += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-                        self.remove(path.name) if kind == "objects" else shutil.rmtree(path, ignore_errors=True)
-                        removed += 1
+                with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                    if path.stat().st_mtime > limit:
+                        continue
+                    with self.lock(path.name.split(".")[0], wait=False) as held:
+                        if held:
+                            freed += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+                            self.remove(path.name) if kind == "objects" else shutil.rmtree(path, ignore_errors=True)
+                            removed += 1
         return removed, freed
 
 
-def _body_sha256(body: Json) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+def _inode(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _verified(folder: Path) -> Entry:
+    entry = _read_entry(folder)
+    for name, (size, digest) in entry.files.items():
+        path = folder / name
+        try:
+            wrong = "" if path.stat().st_size == size and file_sha256(path) == digest else "does not match its sha256"
+        except FileNotFoundError:
+            wrong = "is missing"
+        if wrong:
+            raise Corrupt(f"{entry.label} (key {folder.name[:12]}): file {name} {wrong}")
+    return entry
+
+
+def _sealed(body: Json) -> str:
+    """The one text that an entry.json can have."""
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**body, "entry_sha256": digest}, indent=1)
 
 
 def _read_entry(folder: Path) -> Entry:
     try:
-        body = json.loads((folder / ENTRY).read_text())
-        written = body.pop("entry_sha256")
-        if _body_sha256(body) != written:
+        text = (folder / ENTRY).read_text()
+        body = json.loads(text)
+        del body["entry_sha256"]
+        if text != _sealed(body):
             raise Corrupt(f"key {folder.name[:12]}: {ENTRY} does not match its sha256")
         files = {name: (int(size), str(digest)) for name, (size, digest) in body.pop("files").items()}
         return Entry(files=files, inputs=tuple(body.pop("inputs")), **body)

@@ -114,7 +114,7 @@ def _epoch(state: _State, options: Train, context: Context, loss: Loss, memory: 
             value = loss(state.module, batch)
         if not bool(torch.isfinite(value)):
             raise UserError(
-                f"training: the loss is {float(value)} at epoch {state.epoch + 1}, step {step + 1}; lower the learning rate"
+                f"training: the loss is {value.item()} at epoch {state.epoch + 1}, step {step + 1}; lower the learning rate"
             )
         _descend(state, options, value)
         total += float(value.detach())

@@ -27,7 +27,6 @@ from pipeline.files import disk_full
 from pipeline.steps.common import Input, Tools
 from pipeline.store import Corrupt, Entry, Store
 
-DISK_FULL_BELOW = 1 << 20
 SECONDS_BETWEEN_PROGRESS = 0.1
 
 
@@ -71,7 +70,7 @@ def _outcome(task: Json, out: TextIO) -> Json:
     except (UserError, Corrupt) as error:
         return {"status": "stop", "reason": str(error)}
     except Exception as error:  # noqa: BLE001  # the process boundary: a library's failure is one cell's, not the run's
-        if shutil.disk_usage(store.root).free < DISK_FULL_BELOW:
+        if store.full(error):
             return {"status": "stop", "reason": str(disk_full(store.root))}
         traceback.print_exc()
         text = " ".join(str(error).split())
@@ -145,6 +144,7 @@ def _temporary_files_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
+        os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)  # torch keeps the folder that it found, and would make it again
 
 
 class _Progress:

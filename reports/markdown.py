@@ -9,7 +9,8 @@ from reports.record import Record, Report
 from reports.verdict import MARKS, Judgement, Outcome, baseline, judgements, promises, size_ratio
 
 READING = """\
-- **An interval** is a 95 % bootstrap interval. `±` gives its wider half.
+- **An interval** is a 95 % interval: exact (Clopper and Pearson) for an accuracy, Newcombe's for paired accuracies, a bootstrap
+  over processes and rounds for time ratios. `±` gives the wider half.
 - **Quality versus reference** is paired on the same test samples; negative is worse, whatever the metric. *Worse* and *better*:
   the interval excludes 0. *Equivalent*: the whole interval lies inside the metric's margin. *Inconclusive*: anything else; more
   samples would tell, this run cannot.

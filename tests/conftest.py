@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from pipeline.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "tests"
@@ -42,12 +46,7 @@ def cli() -> Cli:
     return run
 
 
-@pytest.fixture
-def tiny_recipe(tmp_path: Path) -> Path:
-    """A recipe that runs in seconds: one small network on the digits, two variants, one format."""
-    path = tmp_path / "tiny.toml"
-    path.write_text(
-        """
+TINY = """
 data = "digits"
 preset = "quick"
 formats = ["onnx"]
@@ -61,5 +60,111 @@ steps = [{ technique = "prune_structured", sparsity = 0.3, rounds = 1, epochs = 
 name = "int8"
 steps = [{ technique = "quantize_static", calibration_samples = 16 }]
 """
-    )
+
+FEW_SAMPLES = '''
+"""The CPU of this machine, measured just enough for a test: one process, a few calls, its own turn and no lock."""
+from dataclasses import dataclass
+from typing import final
+from targets._sampling import Plan, Sampling, sample
+from targets.transport.local import Local
+
+@final
+@dataclass(frozen=True)
+class FewSamples:
+    def usable(self):
+        return None
+
+    def runtimes(self):
+        return {"onnxruntime": None}
+
+    def measure(self, sets, lock, plan=None, progress=None):
+        sampling = Sampling(warmup=1, rounds=8, calls=2, steady_calls=20)
+        return sample(Local(), sets, Plan(processes=2, sampling=sampling), progress)
+'''
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path) -> Path:
+    """A recipe that runs in seconds: one small network on the digits, two variants, one format."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
     return path
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of our code with a home of its own: it may be edited, filled up, and what runs in it killed."""
+
+    root: Path
+    home: Path
+
+    def start(self, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+        """Starts `./edgepress ARGUMENTS` from the folder that its home is in."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.home.parent,
+            env=self.environment(**environment),
+        )
+
+    def __call__(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Runs `./edgepress ARGUMENTS` to its end."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """The variables that `./edgepress` runs with here."""
+        return {**os.environ, "PYTHONPATH": str(self.root), "EDGEPRESS_HOME": str(self.home), "COLUMNS": "160", **changes}
+
+    def created(self) -> dict[str, float]:
+        """When each step in the store was finished, by what it is."""
+        return {entry.label: entry.created for entry in Store(self.home / "store").entries()}
+
+
+def copy_code(root: Path) -> Path:
+    """Our packages as they are now, and the target `few_samples`."""
+    for package in ("pipeline", "models", "targets", "reports"):
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__", "published"))
+    (root / "targets" / "few_samples.py").write_text(FEW_SAMPLES)
+    return root
+
+
+@pytest.fixture(scope="session")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of our code that no test edits, and nobody else while the tests run."""
+    return copy_code(tmp_path_factory.mktemp("code"))
+
+
+@pytest.fixture
+def checkout(code: Path, tmp_path: Path) -> Checkout:
+    """Our code with an empty home."""
+    return Checkout(code, tmp_path / "home")
+
+
+@pytest.fixture
+def own_checkout(tmp_path: Path) -> Checkout:
+    """A checkout whose code the test may edit."""
+    return Checkout(copy_code(tmp_path / "code"), tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def finished_run(code: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, subprocess.CompletedProcess[str]]:
+    """The tiny recipe, run once with --aa --json."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "tiny.toml").write_text(TINY)
+    checkout = Checkout(code, folder / "home")
+    return checkout, checkout("run", "tiny.toml", "--target", "few_samples", "--aa", "--json")
+
+
+@pytest.fixture
+def finished(finished_run: tuple[Checkout, subprocess.CompletedProcess[str]], tmp_path: Path) -> Checkout:
+    """A copy of a home in which the tiny recipe has been run; the recipe lies beside it as tiny.toml."""
+    done, result = finished_run
+    assert result.returncode == 0, result.stderr
+    shutil.copytree(done.home, tmp_path / "home", symlinks=True)
+    shutil.copy(done.home.parent / "tiny.toml", tmp_path / "tiny.toml")
+    return Checkout(done.root, tmp_path / "home")

@@ -38,6 +38,7 @@ from targets.cpu import Cpu
 from targets.device import host
 from targets.device.job import Sampling
 from targets.device.sampling import Call, timed
+from targets.runtimes._openvino import library
 
 SAMPLING = Sampling(steady_calls=0)
 """The protocol of the reports, without the block for the percentiles."""
@@ -106,8 +107,7 @@ def files(net: Net, runtime: str, folder: Path) -> tuple[Path, ...]:
         onnx_file(net, path)
     if runtime == "onnxruntime":
         return (path,)
-    import openvino
-
+    openvino = library()
     openvino.save_model(openvino.Core().read_model(path), path.with_suffix(".xml"), compress_to_fp16=False)
     return path.with_suffix(".xml"), path.with_suffix(".bin")
 

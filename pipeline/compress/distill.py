@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, final
 
@@ -44,13 +45,14 @@ class Distill(Technique):
         epochs = self.epochs
         if self.student:
             epochs = epochs or context.train.epochs
-            torch.manual_seed(context.seed)
             spec = self.family(model.family)
-            model = replace(model, family=spec, module=spec.build().build(model.domain), surgery=())
-        family = model.family.build()
-        options = tuning(context.train, epochs, self.learning_rate)
-        fit(model.module, family, options, context, loss=self._loss(family, context))
-        return model
+            torch.manual_seed(context.seed)
+            student = replace(model, family=spec, module=spec.build().build(model.domain), surgery=())
+        else:
+            student = replace(model, module=copy.deepcopy(model.module))
+        family = student.family.build()
+        fit(student.module, family, tuning(context.train, epochs, self.learning_rate), context, loss=self._loss(family, context))
+        return student
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """Bytes fall with the parameters and time with the multiply-accumulates; a student of equal size gains quality only."""

@@ -43,7 +43,8 @@ def float_model(graph: Graph) -> onnx.ModelProto:
         raise Unsupported(refusal("torch.onnx cannot export the module", error.__cause__ or error)) from error
     finally:
         logger.setLevel(level)
-    assert program is not None
+    if program is None:  # only the old exporter returns nothing
+        raise Unsupported("torch.onnx exported nothing")
     return optimized(strip(program.model_proto))
 
 

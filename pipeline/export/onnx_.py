@@ -12,7 +12,7 @@ from pipeline.core import Arrays, Graph, Json, Model, Precision
 from pipeline.export._common import calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model, strip
 from pipeline.export._quiet import quiet
-from pipeline.export._recurrent import store_as_int8
+from pipeline.export._recurrent import store_onnx_as_int8
 
 if TYPE_CHECKING:
     import onnx
@@ -62,7 +62,7 @@ def _static_int8(model: onnx.ModelProto, precision: Precision, samples: list[Arr
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
         )
-        return store_as_int8(strip(onnx.load(file)), precision.per_channel)
+        return store_onnx_as_int8(strip(onnx.load(file)), precision.per_channel)
 
 
 def _reader(samples: list[Arrays]) -> Any:

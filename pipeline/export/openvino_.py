@@ -11,8 +11,9 @@ from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
 from pipeline.export._common import calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model
 from pipeline.export._quiet import quiet
-from pipeline.export._recurrent import store_as_int8
+from pipeline.export._recurrent import store_openvino_as_int8
 from pipeline.export._trace import refusal
+from targets.runtimes._openvino import library
 
 if TYPE_CHECKING:
     import onnx
@@ -35,44 +36,37 @@ class Openvino:
 
     def export(self, model: Model, graph: Graph, path: Path, calibration: list[Arrays], provenance: Json) -> list[Path]:
         """Writes `path`.xml and `path`.bin; the same model gives the same bytes."""
-        import openvino
-
-        proto, precision = float_model(graph), model.precision
-        if precision is None:
-            converted = _read(proto)
-        else:
-            samples = calibration_samples(graph, precision, calibration)
-            converted = _static_int8(_read(store_as_int8(proto, precision.per_channel)), precision, samples)
+        converted = _read(float_model(graph))
+        if model.precision is not None:
+            converted = _static_int8(converted, model.precision, calibration_samples(graph, model.precision, calibration))
+            store_openvino_as_int8(converted, model.precision.per_channel)
         _make_reproducible(converted)
         converted.set_rt_info(provenance_json(provenance), ["edgepress", "provenance"])
         files = [target_file(path, suffix) for suffix in self.suffixes]
-        openvino.save_model(converted, files[0], compress_to_fp16=False)
+        library().save_model(converted, files[0], compress_to_fp16=False)
         return files
 
 
 def _read(proto: onnx.ModelProto) -> Any:
-    """Does what openvino.convert_model does, which also reports to its makers over the network and takes 100 times as long."""
-    import openvino
+    """What openvino.convert_model does, without its telemetry and without writing its parameters into the file."""
+    core = library().Core()
     from openvino._offline_transformations import apply_moc_transformations
 
     try:
         with quiet():
-            model = openvino.Core().read_model(model=proto.SerializeToString(), weights=b"")
+            model = core.read_model(model=proto.SerializeToString(), weights=b"")
             apply_moc_transformations(model, cf=True, smart_reshape=False)
             return model
     except RuntimeError as error:
-        raise Unsupported(refusal("OpenVINO cannot convert the graph", error)) from error
+        raise Unsupported(refusal("OpenVINO cannot read the graph", error)) from error
 
 
 def _static_int8(model: Any, precision: Precision, samples: list[Arrays]) -> Any:
     with quiet():
         import nncf
-        import nncf.telemetry.decorator as reporting
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix, QuantizationParameters
         from nncf.quantization.range_estimator import RangeEstimatorParametersSet
-        from nncf.telemetry.wrapper import NNCFTelemetryStub
 
-        reporting.telemetry = NNCFTelemetryStub()  # it would report to its makers, each time from a forked process
         nncf.set_log_level(logging.ERROR)
         return nncf.quantize(
             model,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, one_line, refuse, why_missing
+from targets.runtimes._openvino import library
 
 
 @final
@@ -31,9 +32,7 @@ class OpenVino:
 
     def load(self, files: list[Path], threads: int) -> Predictor:
         """A model compiled for this CPU; compiling is part of the load."""
-        import openvino
-
-        core = openvino.Core()
+        core = library().Core()
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,

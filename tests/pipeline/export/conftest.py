@@ -16,6 +16,7 @@ from torch import nn
 from pipeline.core import Arrays, Domain, Facts, Graph, Model, Precision, Predict, Spec, TensorSpec
 from pipeline.export._trace import run
 from pipeline.registry import find
+from targets.runtimes._openvino import library
 
 FORMATS = ("onnx", "openvino", "tflite")
 ARCHITECTURES = ("mlp", "cnn", "gru")
@@ -67,10 +68,8 @@ def onnx_predictor(files: list[Path]) -> Predict:
 
 
 def openvino_predictor(files: list[Path]) -> Predict:
-    import openvino
-
     # Without the hint a CPU with bf16 instructions rounds float32 models to bf16.
-    compiled = openvino.Core().compile_model(files[0], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = library().Core().compile_model(files[0], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda arrays: {output.get_any_name(): value.copy() for output, value in compiled(arrays).items()}
 
 

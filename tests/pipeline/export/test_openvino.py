@@ -1,15 +1,15 @@
 import subprocess
 import sys
 
-import openvino
 import pytest
 
 from pipeline.registry import ROOT
+from targets.runtimes._openvino import library
 from tests.pipeline.export.conftest import same_provenance
 
 
 def _read(made):
-    return openvino.Core().read_model(made.files[0])
+    return library().Core().read_model(made.files[0])
 
 
 @pytest.mark.parametrize("int8", [False, True])
@@ -37,13 +37,14 @@ def test_int8_quantizes_every_layer_with_weights(export):
     assert layers == 3 and kinds.count("FakeQuantize") == layers
 
 
-def test_a_fresh_process_writes_the_same_bytes_without_a_word(export, tmp_path):
-    """Names that count a process's operations and compiled extensions would both show here."""
+def test_a_fresh_process_writes_the_same_bytes_without_a_word_to_the_terminal_or_the_network(export, tmp_path):
+    """Names that count a process's operations, compiled extensions and telemetry would all show here."""
     code = (
         "import sys; from pathlib import Path; from pipeline.core import Graph, Precision; from pipeline.registry import find;"
         "from tests.pipeline.export.conftest import INPUTS, PROVENANCE, build, images, model_of;"
         "g = Graph(build('cnn'), INPUTS, ('logits',)); m = model_of(g, Precision('static_int8', calibration_samples=32));"
-        "find('format', 'openvino')().export(m, g, Path(sys.argv[1]), images(40, seed=1), PROVENANCE)"
+        "find('format', 'openvino')().export(m, g, Path(sys.argv[1]), images(40, seed=1), PROVENANCE);"
+        "assert 'openvino' in sys.modules and sys.modules['openvino_telemetry'] is None"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "cnn")], cwd=ROOT, capture_output=True, text=True, check=True

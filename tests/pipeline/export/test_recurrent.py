@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from pipeline.export._recurrent import store_as_int8
+from pipeline.export._recurrent import store_onnx_as_int8
 
 
 def _lstm(weight, recurrent):
@@ -21,7 +21,7 @@ def test_weights_are_stored_in_a_byte_each_within_half_a_step(per_channel, scale
     random = np.random.default_rng(0)
     weight, recurrent = random.normal(size=(1, 8, 4)).astype(np.float32), random.normal(size=(1, 8, 2)).astype(np.float32)
     weight[0, 3] = 0  # a pruned row has no largest value to divide by
-    model = store_as_int8(_lstm(weight, recurrent), per_channel)
+    model = store_onnx_as_int8(_lstm(weight, recurrent), per_channel)
     onnx.checker.check_model(model, full_check=True)
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     assert set(stored) == {"W_int8", "W_scale", "R_int8", "R_scale"}
@@ -36,4 +36,4 @@ def test_weights_are_stored_in_a_byte_each_within_half_a_step(per_channel, scale
 def test_a_model_without_recurrent_nodes_is_left_alone(export):
     model = onnx.load(export("onnx", "cnn").files[0])
     before = model.SerializeToString(deterministic=True)
-    assert store_as_int8(model, True).SerializeToString(deterministic=True) == before
+    assert store_onnx_as_int8(model, True).SerializeToString(deterministic=True) == before

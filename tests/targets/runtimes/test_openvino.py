@@ -1,8 +1,10 @@
 import numpy as np
-import openvino
 import pytest
 
+from targets.runtimes._openvino import library
 from targets.runtimes.openvino_ import OpenVino
+
+openvino = library()
 
 
 @pytest.fixture
