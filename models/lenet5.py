@@ -26,7 +26,7 @@ class LeNet5(Classifier):
 
     presets: ClassVar = {
         "quick": Train(epochs=30, batch=64, samples=2048, learning_rate=2e-3),
-        "full": Train(epochs=16),
+        "full": Train(epochs=16, learning_rate=2e-3, weight_decay=0.3),
     }
 
     def build(self, domain: Domain) -> nn.Module:

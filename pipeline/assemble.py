@@ -147,5 +147,5 @@ def _predicted(cell: Cell, outcomes: Mapping[str, Outcome]) -> Predicted | None:
     return Predicted(
         prod(promise.file_ratio for promise in promises),
         prod(promise.latency_ratio for promise in promises),
-        "; ".join(dict.fromkeys(promise.where for promise in promises)),
+        ", ".join(dict.fromkeys(place for promise in promises for place in promise.where)),
     )

@@ -195,7 +195,7 @@ class Promise:
 
     file_ratio: float
     latency_ratio: float
-    where: str
+    where: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The README's tables: rows of a published report between two marks, so that no figure there was typed by hand.
 
-    <!-- table: reports/published/mnist.json lenet5 -->
-    ...
-    <!-- end -->
+<!-- table: reports/published/mnist.json lenet5 -->
+...
+<!-- end -->
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +43,24 @@ def cli() -> Cli:
             timeout=timeout,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs the command line in this process; gives the one line with which it refused, having written nothing."""
+
+    def run(*arguments: object) -> str:
+        home = tmp_path / "untouched"
+        monkeypatch.setenv("EDGEPRESS_HOME", str(home))
+        monkeypatch.setattr(sys, "argv", ["edgepress", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        assert (stopped.value.code, out, err.count("\n")) == (2, "", 1), out + err
+        assert not home.exists()
+        return err.removeprefix("edgepress: ").rstrip("\n")
 
     return run
 

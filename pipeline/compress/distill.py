@@ -56,7 +56,7 @@ class Distill(Technique):
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """Bytes fall with the parameters and time with the multiply-accumulates; a student of equal size gains quality only."""
-        where = "file, bundle, memory and latency in every runtime" if self.student else "quality"
+        where = ("file", "bundle", "latency") if self.student else ("quality",)
         return Promise(after.parameters / before.parameters, after.macs / before.macs, where)
 
     def _loss(self, family: Any, context: Context) -> Any:

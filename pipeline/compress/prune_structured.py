@@ -61,7 +61,7 @@ class PruneStructured(Technique):
         return Promise(
             after.parameters / before.parameters,
             after.macs / before.macs,
-            "file, bundle, memory and latency in every runtime",
+            ("file", "bundle", "latency"),
         )
 
     def replay(self, module: torch.nn.Module, record: Json, domain: Domain) -> torch.nn.Module:

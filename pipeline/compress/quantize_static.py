@@ -35,4 +35,4 @@ class QuantizeStatic(Technique):
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """A quarter of the bytes; half of the time, the gain of byte-wide multiplies without VNNI."""
-        return Promise(0.25, 0.5, "file, bundle and memory everywhere; latency where the runtime has int8 kernels")
+        return Promise(0.25, 0.5, ("file", "bundle", "latency where the runtime has int8 kernels"))

@@ -24,7 +24,7 @@ def check(reference: Predict, exported: Predict, samples: list[Arrays], toleranc
 def _largest_difference(expected: Arrays, found: Arrays) -> float:
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
-        raise ParityError(f"the file's outputs are not the module's: missing {missing or 'none'}, unexpected {extra or 'none'}")
+        raise ParityError(f"the file's outputs are not the module's: missing {missing or 'none'}, extra {extra or 'none'}")
     return max(_distance(name, expected[name], found[name]) for name in expected)
 
 
