@@ -58,7 +58,7 @@ def test_what_toml_can_write_becomes_what_the_class_declares() -> None:
 
 def test_a_class_without_options_takes_none() -> None:
     assert isinstance(build(NoOptions, {}, ""), NoOptions)
-    with pytest.raises(UserError, match="unknown option 'a'; .*none"):
+    with pytest.raises(UserError, match=r"unknown option 'a'; .*none"):
         build(NoOptions, {"a": 1}, "")
     assert values(NoOptions()) == {}
 

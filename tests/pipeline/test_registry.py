@@ -53,7 +53,7 @@ def test_a_trailing_underscore_keeps_the_package_of_that_name_reachable() -> Non
 
 @pytest.mark.parametrize("name", ["distil", "_quiet", "__init__", "prune_structured_", "../compress/distill", ""])
 def test_what_is_no_name_is_refused_with_those_that_are(name: str) -> None:
-    with pytest.raises(UserError, match="unknown technique .*prune_structured"):
+    with pytest.raises(UserError, match=r"unknown technique .*prune_structured"):
         find("technique", name)
 
 

@@ -1,0 +1,108 @@
+"""No file leaves that does not do what the torch module does; what leaves tells where it comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from pipeline.core import ParityError, Unsupported
+from pipeline.errors import UserError
+from pipeline.steps import export
+
+TWO_FACED = '''
+"""A model that does something else when it is exported than when it is trained."""
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import nn
+
+from models._classifier import Classifier
+from pipeline.core import Train
+
+class TwoFacedModule(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, image):
+        logits = self.layer(image.flatten(1))
+        return logits + 1 if torch.compiler.is_exporting() else logits
+
+@final
+@dataclass(frozen=True)
+class TwoFaced(Classifier):
+    presets: ClassVar = {"quick": Train(epochs=1), "full": Train(epochs=1)}
+
+    def build(self, domain):
+        return TwoFacedModule()
+'''
+
+UNTRUE = (
+    TWO_FACED
+    + """
+    def graphs(self, module, domain):
+        from pipeline.core import Graph, TensorSpec
+        return {"classifier": Graph(module, {"image": TensorSpec((1, 1, 9, 9))}, ("logits",))}
+"""
+)
+
+
+def own_model(tmp_path: Path, source: str) -> dict:
+    path = tmp_path / "own.py"
+    path.write_text(source)
+    return {"kind": "model", "name": str(path), "options": {}}
+
+
+@pytest.mark.parametrize(("format_", "runtime"), [("onnx", "onnxruntime"), ("openvino", "openvino"), ("torch", "torch")])
+def test_a_float_file_gives_the_modules_outputs(step, trained, format_: str, runtime: str) -> None:
+    made = step("export", trained, format=format_, runtime=runtime)
+    assert made.facts["parity"]["ok"]
+    assert made.facts["parity"]["max_abs_diff"] <= made.facts["parity"]["tolerance"] <= 1e-4
+    assert all((made.folder / name).is_file() for name in made.facts["graphs"]["classifier"])
+
+
+def test_a_file_that_does_something_else_is_no_artifact(step, tmp_path: Path) -> None:
+    two_faced = step("train", model=own_model(tmp_path, TWO_FACED))
+    with pytest.raises(ParityError, match=r"parity: outputs differ from torch by .*, more than 1e-04"):
+        step("export", two_faced, format="onnx", runtime="onnxruntime")
+
+
+def test_a_graph_that_does_not_take_its_declared_inputs_is_refused_before_any_training(step, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"does not accept its declared inputs \(image: float32 \[1, 1, 9, 9\]\)"):
+        step("train", model=own_model(tmp_path, UNTRUE))
+
+
+def test_a_quantized_file_is_judged_by_its_metric(step, trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"calibration_samples": 32, "per_channel": True}
+    int8 = step("compress", trained, trained, technique={"kind": "technique", "name": "quantize_static", "options": options})
+    made = step("export", int8, format="onnx", runtime="onnxruntime")
+    assert made.facts["parity"]["ok"]
+    assert abs(made.facts["parity"]["metric_drop"]) <= 0.1
+    monkeypatch.setattr(export, "METRIC_TOLERANCE", -1.0)
+    with pytest.raises(ParityError, match=r"loses .* of the metric on validation samples"):
+        step("export", int8, format="onnx", runtime="onnxruntime")
+    with pytest.raises(Unsupported, match="torch eager runs float32"):
+        step("export", int8, format="torch", runtime="torch")
+
+
+def test_the_file_tells_where_it_comes_from(step, trained) -> None:
+    made = step("export", trained, format="onnx", runtime="onnxruntime")
+    (name,) = made.facts["graphs"]["classifier"]
+    told = json.loads({entry.key: entry.value for entry in onnx.load(made.folder / name).metadata_props}["edgepress"])
+    assert told["model"] == "mlp"
+    assert told["steps"][0]["step"] == "train"
+    assert told["weights_sha256"] == trained.sha256["weights.safetensors"]
+    assert len(told["training_data_sha256"]) == 64
+    assert told["versions"]["torch"]
+
+
+def test_a_real_sample_travels_with_the_file(step, trained) -> None:
+    made = step("export", trained, format="onnx", runtime="onnxruntime")
+    with np.load(made.folder / export.SAMPLE, allow_pickle=False) as sample:
+        assert sample["image"].shape == (1, 1, 8, 8)
+        assert sample["image"].std() > 0

@@ -1,0 +1,218 @@
+"""What makes a step another step, and what does not: the keys by which work is reused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import plan as planning
+from pipeline.errors import UserError
+from pipeline.plan import Plan, Step, make
+from pipeline.recipe import read
+
+RECIPE = """
+data = "digits"
+preset = "quick"
+formats = ["onnx", "tflite"]
+models = [{ model = "mlp", hidden = [16] }, { model = "lenet5" }]
+
+[[variants]]
+name = "pruned"
+steps = [{ technique = "prune_structured", sparsity = 0.6 }]
+
+[[variants]]
+name = "chain"
+steps = [{ technique = "prune_structured", sparsity = 0.6 }, { technique = "quantize_static" }]
+"""
+RUNTIMES = {"onnxruntime": None, "litert": None, "torch": None}
+
+Planner = Callable[..., Plan]
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Planner:
+    def run(old: str = "", new: str = "", runtimes: Any = RUNTIMES, text: str = RECIPE, **options: Any) -> Plan:
+        assert old in text
+        path = tmp_path / "recipe.toml"
+        path.write_text(text.replace(old, new, 1) if old else text)
+        return make(read(path), "cpu", tmp_path / "data", runtimes, **options)
+
+    return run
+
+
+def keys(plan: Plan, *kinds: str, model: str = "mlp") -> set[str]:
+    return {step.key for step in plan.steps if step.kind in kinds and f"{model}" in step.label}
+
+
+def labels(plan: Plan) -> list[str]:
+    return [step.label.removeprefix("digits quick ") for step in plan.steps]
+
+
+def test_steps_come_after_what_they_need_and_each_once(planned: Planner) -> None:
+    plan = planned()
+    seen: set[str] = set()
+    for step in plan.steps:
+        assert set(step.inputs) <= seen, step.label
+        assert step.key not in seen
+        seen.add(step.key)
+    assert json.loads(json.dumps([step.task for step in plan.steps])), "what a worker gets is JSON"
+
+
+def test_variants_share_the_steps_that_they_begin_with(planned: Planner) -> None:
+    plan = planned()
+    assert labels(plan).count("mlp/pruned: prune_structured") == 1
+    assert "mlp/chain: prune_structured" not in labels(plan)
+    cells = {(cell.model, cell.variant): cell for cell in plan.cells}
+    assert cells["mlp", "pruned"].model_keys == cells["mlp", "chain"].model_keys[:2]
+    assert cells["mlp", "pruned"].model_keys[:1] == cells["mlp", "reference"].model_keys
+
+
+def test_every_variant_is_a_cell_in_every_format_and_the_reference_in_torch_too(planned: Planner) -> None:
+    plan = planned()
+    found = [(cell.variant, cell.format, cell.runtime) for cell in plan.cells if cell.model == "mlp"]
+    everywhere = [("onnx", "onnxruntime"), ("tflite", "litert")]
+    assert sorted(found) == sorted(
+        [(variant, *pair) for variant in ("reference", "pruned", "chain") for pair in everywhere]
+        + [("reference", "torch", "torch")]
+    )
+    assert len(plan.cells) == 2 * len(found)
+
+
+def test_only_the_models_that_a_variant_names(planned: Planner) -> None:
+    plan = planned('name = "pruned"', 'name = "pruned"\nmodels = ["lenet5"]')
+    assert {cell.model for cell in plan.cells if cell.variant == "pruned"} == {"lenet5"}
+    assert {cell.model for cell in plan.cells if cell.variant == "chain"} == {"mlp", "lenet5"}
+
+
+def test_a_runtime_that_is_missing_is_a_cell_with_the_reason_and_no_work(planned: Planner) -> None:
+    plan = planned(runtimes={**RUNTIMES, "litert": "ai-edge-litert is not installed"})
+    missing = [cell for cell in plan.cells if cell.runtime == "litert"]
+    assert len(missing) == 6 and {cell.unavailable for cell in missing} == {"ai-edge-litert is not installed"}
+    assert not any("tflite" in label or "litert" in label for label in labels(plan))
+    assert all(cell.unavailable is None and cell.artifact for cell in plan.cells if cell.runtime != "litert")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("sparsity = 0.6", "sparsity = 0.5", {"compress", "export"}),
+        ("hidden = [16]", "hidden = [17]", {"train", "compress", "export"}),
+        ("hidden = [16]", "hidden = [16], train = { epochs = 3 }", {"train", "compress", "export"}),
+        ("data =", "seed = 1\ndata =", {"train", "compress", "export"}),
+        ('data = "digits"', 'data = { data = "digits", validation = 300 }', {"train", "compress", "export"}),
+        ("sparsity = 0.6", "sparsity = 0.6, rounds = 3", set()),  # the default, said aloud
+        ('name = "pruned"', 'name = "smaller"', set()),
+        ("data =", "threads = 2\ndata =", set()),
+        ("data =", 'name = "another"\ndata =', set()),
+        ('{ model = "lenet5" }', '{ model = "lenet5", name = "net" }', set()),
+    ],
+)
+def test_a_key_covers_what_changes_the_result_and_nothing_else(planned: Planner, old: str, new: str, changed: set[str]) -> None:
+    before, after = planned(), planned(old, new)
+    for kind in ("train", "compress", "export"):
+        assert (keys(before, kind) != keys(after, kind)) == (kind in changed), kind
+
+
+def test_an_option_of_one_model_leaves_the_others_alone(planned: Planner) -> None:
+    kinds = ("train", "compress", "export")
+    before, after = planned(), planned("hidden = [16]", "hidden = [17]")
+    assert keys(before, *kinds, model="lenet5") == keys(after, *kinds, model="lenet5") != set()
+
+
+def test_the_data_and_its_place(planned: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.py").write_text(OWN_DATA)
+    data = tmp_path / "data" / "points.csv"
+    data.parent.mkdir()
+    data.write_text("1,2,3\n")
+    text = RECIPE.replace('"digits"', '"own.py"').replace("digits", "own")
+    before = keys(planned(text=text), "train")
+    assert keys(planned(text=text), "train") == before
+
+    data.write_text("1,2,4\n")
+    assert keys(planned(text=text), "train") != before, "a byte of the data"
+    data.write_text("1,2,3\n")
+
+    shutil.copytree(tmp_path, tmp_path / "elsewhere")
+    moved = make(read(tmp_path / "elsewhere" / "recipe.toml"), "cpu", tmp_path / "elsewhere" / "data", RUNTIMES)
+    assert keys(moved, "train") == before, "the place of the user's file, of the recipe and of the data"
+
+    (tmp_path / "own.py").write_text(OWN_DATA + "# a comment\n")
+    assert keys(planned(text=text), "train") == before
+    (tmp_path / "own.py").write_text(OWN_DATA.replace("classes=2", "classes=3"))
+    assert keys(planned(text=text), "train") != before, "the code of the user's file"
+
+
+def test_data_that_is_missing_names_the_command_that_fetches_it(planned: Planner) -> None:
+    with pytest.raises(UserError, match=r"`./edgepress data fetch mnist`.*EDGEPRESS_DATA"):
+        planned('"digits"', '"mnist"')
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        (
+            "pipeline/compress/quantize_static.py",
+            '"static_int8", ',
+            '"static_int8", 0 or ',
+            ["int8: quantize_static", "int8: onnx"],
+        ),
+        ("pipeline/compress/quantize_static.py", '"""', '"""Words. ', []),
+        ("pipeline/compress/distill.py", "def _loss", "def _another", []),
+        ("pipeline/preview.py", "cached", "hcached", []),
+    ],
+)
+def test_the_code_of_a_technique_counts_for_it_alone(
+    own_checkout: Any, tiny_recipe: Path, file: str, old: str, new: str, changed: list[str]
+) -> None:
+    script = f"""
+from pipeline.plan import make
+from pipeline.recipe import *
+def keys():
+    plan = make(read(Path({str(tiny_recipe)!r})), "cpu", Path("/"), {{"onnxruntime": None}})
+    return {{step.label.split("mlp/")[-1]: step.key for step in plan.steps}}
+before = keys()
+path = ROOT / {file!r}
+path.write_text(path.read_text().replace({old!r}, {new!r}, 1))
+after = keys()
+print(*[label for label in before if before[label] != after[label]], sep="; ")
+"""
+    assert old in (own_checkout.root / file).read_text()
+    done = subprocess.run([sys.executable, "-c", script], cwd=own_checkout.root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "; ".join(changed)
+
+
+def test_a_user_file_that_two_models_share_is_trained_once_for_equal_options(planned: Planner, tmp_path: Path) -> None:
+    models = 'models = [{ model = "mlp", hidden = [16], name = "a" }, { model = "mlp", hidden = [16], name = "b" }]'
+    plan = planned('models = [{ model = "mlp", hidden = [16] }, { model = "lenet5" }]', models)
+    assert len([step for step in plan.steps if step.kind == "train"]) == 1
+    assert {cell.model for cell in plan.cells} == {"a", "b"}
+
+
+def test_there_is_at_least_one_worker() -> None:
+    assert planning.workers() >= 1
+    assert Step("k", "train", "l", {}).stored
+
+
+OWN_DATA = """
+from dataclasses import dataclass
+from typing import ClassVar, final
+from pipeline.core import Dataset, Domain, TensorSpec
+
+@final
+@dataclass(frozen=True)
+class Points:
+    licence: ClassVar[str] = "mine"
+
+    def files(self, root):
+        return [root / "points.csv"]
+
+    def load(self, root):
+        return Dataset(Domain("points", {"image": TensorSpec((1, 1, 8, 8))}, classes=2), {}, "")
+"""
