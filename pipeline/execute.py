@@ -124,8 +124,6 @@ class _Pool:
             worker, message = self._messages.get()
             step = worker.step
             if step is None:
-                worker.process.wait()
-                self._workers.remove(worker)  # it died with nothing to do: another takes its place
                 continue
             if message is None:
                 raise UserError(
@@ -155,9 +153,11 @@ class _Pool:
             worker.process.wait()
 
     def _free(self) -> _Worker | None:
-        for worker in self._workers:
+        for worker in list(self._workers):
             if worker.step is None:
-                return worker
+                if worker.process.poll() is None:
+                    return worker
+                self._workers.remove(worker)  # it died with nothing to do: another takes its place
         if len(self._workers) < self._count:
             self._workers.append(self._start())
             return self._workers[-1]

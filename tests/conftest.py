@@ -22,6 +22,12 @@ HOME = ROOT / "build" / "tests"
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_configure() -> None:
+    """Whatever a test forgets to set, nothing lands in the developer's own build/."""
+    os.environ["EDGEPRESS_HOME"] = str(HOME)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks, and two tests at a time
+
+
 @pytest.fixture(autouse=True)
 def shared_home(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test works in the shared home unless it sets another."""
@@ -29,7 +35,7 @@ def shared_home(monkeypatch: pytest.MonkeyPatch) -> Path:
     return HOME
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cli() -> Cli:
     """Runs `./edgepress ARGUMENTS` as a person does; `env` adds variables, `cwd` is the folder it is called from."""
 

@@ -10,14 +10,15 @@ import pytest
 from pipeline.recipe import read
 from pipeline.registry import ROOT
 
+pytestmark = pytest.mark.xdist_group("demo")  # one worker, one run
 RECIPE = ROOT / "pipeline" / "recipes" / "digits.toml"
 VARIANTS = {"reference", "pruned", "distilled", "int8", "chain"}
 
 
 @pytest.fixture(scope="module")
-def demo(module_cli) -> dict:
+def demo(cli) -> dict:
     """The report of a run; its steps stay in the shared store."""
-    done = module_cli("run", RECIPE, "--json", timeout=1500)
+    done = cli("run", RECIPE, "--json", timeout=1500)
     assert done.returncode == 0, done.stderr
     report: dict = json.loads(done.stdout)
     return report
