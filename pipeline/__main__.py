@@ -10,6 +10,8 @@ from typing import NoReturn
 import click
 
 from pipeline.errors import UserError
+from pipeline.files import disk_full
+from pipeline.places import home
 
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 
@@ -139,7 +141,7 @@ def main() -> None:
         _stop(str(error))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _stop(f"{error.filename or 'writing'}: the disk is full; free some space and run again")
+            _stop(str(disk_full(Path(error.filename) if error.filename else home())))  # a write does not say where
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
             _stop(f"{error.filename or 'writing'}: {error.strerror}")
         raise

@@ -111,7 +111,7 @@ class _Planner:
     def _technique(self, entry: ModelEntry, variant: str, spec: Spec, model: str, reference: str) -> str:
         return self._step(
             "compress",
-            f"{entry.label}/{variant}: {spec.name}",
+            f"{entry.label}/{variant}: {Path(spec.name).stem}",
             {"technique": _json(spec), "train": values(entry.train), "seed": self.recipe.seed},
             (model, reference),
             [source_file("technique", spec.name), source_file("model", entry.family.name)],

@@ -100,7 +100,7 @@ class FewSamples:
         return None
 
     def runtimes(self):
-        return {"onnxruntime": None}
+        return {"onnxruntime": None, "openvino": None}
 
     def measure(self, sets, lock, plan=None, progress=None):
         sampling = Sampling(warmup=1, rounds=8, calls=2, steady_calls=20)
@@ -159,15 +159,15 @@ def copy_code(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copied_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of our code that no test edits, and nobody else while the tests run."""
     return copy_code(tmp_path_factory.mktemp("code"))
 
 
 @pytest.fixture
-def checkout(code: Path, tmp_path: Path) -> Checkout:
+def checkout(copied_code: Path, tmp_path: Path) -> Checkout:
     """Our code with an empty home."""
-    return Checkout(code, tmp_path / "home")
+    return Checkout(copied_code, tmp_path / "home")
 
 
 @pytest.fixture
@@ -177,11 +177,13 @@ def own_checkout(tmp_path: Path) -> Checkout:
 
 
 @pytest.fixture(scope="session")
-def finished_run(code: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, subprocess.CompletedProcess[str]]:
+def finished_run(
+    copied_code: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Checkout, subprocess.CompletedProcess[str]]:
     """The tiny recipe, run once with --aa --json."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "tiny.toml").write_text(TINY)
-    checkout = Checkout(code, folder / "home")
+    checkout = Checkout(copied_code, folder / "home")
     return checkout, checkout("run", "tiny.toml", "--target", "few_samples", "--aa", "--json")
 
 

@@ -22,7 +22,7 @@ class PruneStructured(Technique):
 
     The groups come from DepGraph (Fang et al. 2023, arXiv:2301.12900; the Torch-Pruning library). A group's importance is
     I = sqrt(mean over its coupled weight slices of ||w||^2), normalised by its layer's mean so that layers compare. Pruning
-    goes in `rounds` equal cuts of the multiply-accumulates, with fine-tuning after each.
+    goes in `rounds` equal cuts of the multiply-accumulates, an epoch of fine-tuning after each and the rest after the last.
 
     It does not pay where a layer's latency is bound by its calls rather than by its products (tiny models, batch 1), and
     latency falls less than the multiply-accumulates do.
@@ -46,7 +46,8 @@ class PruneStructured(Technique):
         for index in range(self.rounds):
             kept = 1 - self.sparsity * (index + 1) / self.rounds
             records.append(_cut(module, family, model.domain, kept * model.facts.macs))
-            share = options.epochs * (index + 1) // self.rounds - options.epochs * index // self.rounds
+            last = index == self.rounds - 1
+            share = options.epochs - self.rounds + 1 if last else 1  # a short recovery between cuts, a long one at the end
             inner = replace(
                 context, scratch=context.scratch / f"round-{index}", progress=part(context.progress, index, self.rounds)
             )

@@ -87,10 +87,10 @@ def test_a_technique_counts_for_its_own_steps(digest: Digest) -> None:
     assert digest(TRAIN) == before[0]
 
 
-def test_the_digest_is_the_same_wherever_the_checkout_lies(digest: Digest, code: Path, own_checkout: Any) -> None:
-    assert code != own_checkout.root
+def test_the_digest_is_the_same_wherever_the_checkout_lies(digest: Digest, copied_code: Path, own_checkout: Any) -> None:
+    assert copied_code != own_checkout.root
     script = f"from pipeline.sources import *; print(digest([ROOT / name for name in {TRAIN}]))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=code, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=copied_code, capture_output=True, text=True, check=True)
     assert done.stdout == digest(TRAIN)
 
 
