@@ -44,7 +44,7 @@ def test_a_flipped_byte_is_named_and_exactly_that_entry_is_made_again(
     assert checked.returncode == 1 and "6 entries, 1 wrong" in checked.stdout
     dry = finished(*RUN, "--dry-run")
     for said in (checked.stdout, dry.stdout):
-        assert key[:12] in said and which in said and "does not match its sha256" in said, said
+        assert key[:12] in said and which in said, said
     assert "1 steps to run" in dry.stdout and victim.read_bytes() == bytes(content), "looking changes nothing"
 
     done = finished(*RUN)
