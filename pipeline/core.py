@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.options import Spec as Spec  # a noun too: everyone takes it from here
 
 if TYPE_CHECKING:
     import torch
@@ -89,21 +91,21 @@ class DataSource(Protocol):
 class Train:
     """Options of the one training loop (train.py)."""
 
-    epochs: int = 10
-    batch: int = 128
-    learning_rate: float = 1e-3
+    epochs: Annotated[int, Ge(1)] = 10
+    batch: Annotated[int, Ge(1)] = 128
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    momentum: float = 0.9
-    weight_decay: float = 0.01
+    momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    weight_decay: Annotated[float, Ge(0)] = 0.01
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: float = 0.05
+    warmup: Annotated[float, Ge(0), Le(1)] = 0.05
     """Fraction of all steps during which the learning rate rises linearly."""
-    clip: float | None = 1.0
+    clip: Annotated[float, Gt(0)] | None = 1.0
     """Largest gradient norm; None lets every gradient through."""
-    patience: int | None = None
+    patience: Annotated[int, Ge(0)] | None = None
     """Stop after so many epochs without a better validation metric; None trains to the end."""
     augment: bool = True
-    samples: int | None = None
+    samples: Annotated[int, Ge(1)] | None = None
     """Train on the first so many samples only; None takes all."""
     mixed_precision: Literal["off", "bf16", "fp16"] = "off"
     """Autocast on cuda; ignored on the CPU."""
@@ -150,21 +152,6 @@ class Family(Protocol):
 
     def task(self, domain: Domain) -> Task:
         """The judge."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A name in a registry folder (or a user's file) with its options: what a recipe says, and what is stored."""
-
-    kind: str
-    name: str
-    options: Json = field(default_factory=dict)
-
-    def build(self, where: str = "") -> Any:
-        """The class of that name with these options."""
-        from pipeline.options import checked
-
-        return checked(self, where)
 
 
 @dataclass(frozen=True)

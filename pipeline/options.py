@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
+import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pydantic
-
-from pipeline.core import Json, Spec
 from pipeline.errors import UserError, unknown
 from pipeline.registry import find
+
+if TYPE_CHECKING:
+    import pydantic
 
 T = TypeVar("T")
 
 
-def checked(spec: Spec, where: str = "") -> Any:
-    """The class that a spec names, built with its options; a UserError names the option, what was found and allowed."""
-    return build(find(spec.kind, spec.name, where), spec.options, f"{where or spec.kind} ({spec.name})")
+@dataclass(frozen=True)
+class Spec:
+    """A name in a registry folder (or a user's file) with its options: what a recipe says, and what is stored."""
+
+    kind: str
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, where: str = "") -> Any:
+        """The class of that name with these options; a UserError names the option, what was found and allowed."""
+        return build(find(self.kind, self.name, where), self.options, f"{where or self.kind} ({self.name})")
 
 
 def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
@@ -29,6 +40,8 @@ def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
             raise unknown("option", name, fields, where)
     if not fields:
         return cls()
+    import pydantic
+
     try:
         # JSON mode is strict about types and still takes a list for a tuple, which is all that TOML can write.
         return pydantic.TypeAdapter(cls).validate_json(json.dumps(options), strict=True)
@@ -41,12 +54,20 @@ def first_line(error: pydantic.ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "value"
     found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
-    return f"{place}: {first['msg']}{found}"
+    return f"{place}: {first['msg']}{found}{_nearest(first)}"
 
 
-def values(instance: Any) -> Json:
+def _nearest(error: Any) -> str:
+    """The nearest of the words that are allowed, where only some words are."""
+    if error["type"] != "literal_error":
+        return ""
+    near = difflib.get_close_matches(str(error["input"]), re.findall(r"'([^']*)'", error["ctx"]["expected"]), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def values(instance: Any) -> dict[str, Any]:
     """The options of a built class, defaults included, as JSON values."""
     if not dataclasses.is_dataclass(instance) or isinstance(instance, type):
         return {}
-    plain: Json = json.loads(json.dumps(dataclasses.asdict(instance)))
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(instance)))
     return plain

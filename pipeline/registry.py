@@ -73,7 +73,7 @@ def _user_module(kind: str, path: Path, where: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # somebody else's code: whatever it raises is one line
         del sys.modules[module_name]
         raise UserError(f"{prefix}{kind} file {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

@@ -78,10 +78,14 @@ def _tree_hash(path: Path) -> str:
 
 
 class _Running(ast.NodeTransformer):
-    """Drops what only type checkers read."""
+    """Leaves what runs: drops what only type checkers read, and bare strings (docstrings, words behind a field)."""
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:  # the name that ast calls
+    def visit_If(self, node: ast.If) -> ast.AST | None:
         return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        bare = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if bare else self.generic_visit(node)
 
 
 @functools.cache
@@ -94,6 +98,4 @@ def _read(path: Path, modified: int) -> tuple[frozenset[str], str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
-            node.body = node.body[1:]
     return frozenset(found), hashlib.sha256(ast.dump(tree).encode()).hexdigest()

@@ -80,11 +80,11 @@ def fit(module: torch.nn.Module, family: Family, options: Train, context: Contex
     return {"epochs": state.epoch, "loss": None if math.isnan(last_loss) else last_loss, task.metric: validation}
 
 
-def part(progress: Progress, index: int, count: int) -> Progress:
-    """The progress of training `index` of `count` in one step."""
+def part(progress: Progress, before: float, whole: float) -> Progress:
+    """The progress of one of several trainings in a step, in epochs: so many came `before` it, of so many in all."""
 
     def report(done: float, total: float, what: str = "") -> None:
-        progress(index + done / max(total, 1e-9), count, f"part {index + 1} of {count}: {what}")
+        progress(before + done, whole, what)
 
     return report
 

@@ -43,15 +43,14 @@ class PruneStructured(Technique):
         module = copy.deepcopy(model.module)
         records: list[Json] = []
         options = tuning(context.train, self.epochs, self.learning_rate)
-        for index in range(self.rounds):
+        # A short recovery between cuts and a long one at the end.
+        shares = [1] * (self.rounds - 1) + [max(1, options.epochs - self.rounds + 1)]
+        for index, epochs in enumerate(shares):
             kept = 1 - self.sparsity * (index + 1) / self.rounds
             records.append(_cut(module, family, model.domain, kept * model.facts.macs))
-            last = index == self.rounds - 1
-            share = options.epochs - self.rounds + 1 if last else 1  # a short recovery between cuts, a long one at the end
-            inner = replace(
-                context, scratch=context.scratch / f"round-{index}", progress=part(context.progress, index, self.rounds)
-            )
-            fit(module, family, replace(options, epochs=max(1, share)), inner)
+            progress = part(context.progress, sum(shares[:index]), sum(shares))
+            inner = replace(context, scratch=context.scratch / f"round-{index}", progress=progress)
+            fit(module, family, replace(options, epochs=epochs), inner)
         surgery = ({"technique": "prune_structured", "record": record} for record in records)
         return replace(
             model, module=module, surgery=(*model.surgery, *surgery), facts=measure(family.graphs(module, model.domain))
@@ -97,7 +96,22 @@ def _cut(module: torch.nn.Module, family: Any, domain: Domain, budget: float) ->
         if measure(family.graphs(module, domain)).macs <= budget:
             break
         pruner.step()
-    return {"removed": [[name, bool(output), [int(i) for i in index]] for name, output, index in pruner.pruning_history()]}
+    return {"removed": _merged(pruner.pruning_history())}
+
+
+def _merged(history: list[Any]) -> list[Any]:
+    """One removal a layer out of many small ones, whose indices count the channels that were left at the time."""
+    removed: dict[tuple[str, bool], list[int]] = {}
+    for name, output, index in history:
+        gone = removed.setdefault((name, bool(output)), [])
+        originals = []
+        for place in index:
+            original = int(place)
+            for earlier in sorted(gone):
+                original += earlier <= original
+            originals.append(original)
+        gone += originals
+    return [[name, output, sorted(gone)] for (name, output), gone in removed.items()]
 
 
 def _outputs(module: torch.nn.Module, domain: Domain) -> list[torch.nn.Module]:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Ge, Len
 
-from pipeline.core import Spec
+from pipeline.core import Spec, Train
 from pipeline.errors import UserError
-from pipeline.options import build, checked, values
+from pipeline.options import build, values
 from pipeline.registry import FOLDERS, find, names
 
 
@@ -70,8 +70,22 @@ def test_options_survive_being_written_as_json() -> None:
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in FOLDERS for name in names(kind)])
 def test_every_class_of_ours_can_be_made_without_options_and_refuses_unknown_ones(kind: str, name: str) -> None:
-    built = checked(Spec(kind, name))
+    built = Spec(kind, name).build()
     assert isinstance(built, find(kind, name))
-    assert checked(Spec(kind, name, values(built))) == built, "its options, written out, make the same"
+    assert Spec(kind, name, values(built)).build() == built, "its options, written out, make the same"
     with pytest.raises(UserError, match="no_such_option"):
-        checked(Spec(kind, name, {"no_such_option": 1}))
+        Spec(kind, name, {"no_such_option": 1}).build()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"epochs": 0}, {"batch": 0}, {"learning_rate": -1.0}, {"samples": 0}, {"warmup": 1.5}, {"clip": 0.0}, {"patience": -1}],
+)
+def test_training_options_have_limits(given: dict[str, object]) -> None:
+    with pytest.raises(UserError, match=f"train: {next(iter(given))}: Input should be"):
+        build(Train, given, "train")
+
+
+def test_a_word_that_is_not_allowed_gets_the_nearest_that_is() -> None:
+    with pytest.raises(UserError, match=r"'adamw' or 'sgd' \(found 'adam'\); did you mean 'adamw'\?"):
+        build(Train, {"optimizer": "adam"}, "train")

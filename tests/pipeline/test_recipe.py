@@ -156,6 +156,8 @@ def test_an_unknown_target_offers_the_nearest(recipe: Callable[[str], Path], ref
     [
         ("def (:", "cannot be imported: SyntaxError"),
         ("import no_such_package", "cannot be imported: ModuleNotFoundError"),
+        ("raise KeyError('x')", "cannot be imported: KeyError"),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit"),
         ("x = 1", "exactly one class marked @final, found 0"),
         (OWN_MODEL + OWN_MODEL.replace("class Own", "class Other"), "exactly one class marked @final, found 2"),
         (OWN_MODEL.replace("presets = ", "other = "), "unknown preset 'quick'; (allowed: none)"),
@@ -163,7 +165,18 @@ def test_an_unknown_target_offers_the_nearest(recipe: Callable[[str], Path], ref
         (OWN_MODEL.replace("(Classifier)", ""), "its class Own lacks forward, loss, graphs, task"),
         (OWN_MODEL.replace("def build", "def biuld"), "its class Own lacks build"),
     ],
-    ids=["syntax", "import", "no class", "two classes", "no presets", "another preset", "no base", "abstract"],
+    ids=[
+        "syntax",
+        "import",
+        "key error",
+        "exit",
+        "no class",
+        "two classes",
+        "no presets",
+        "another preset",
+        "no base",
+        "abstract",
+    ],
 )
 def test_a_users_model_file_that_cannot_be_one(
     text: str, words: str, tmp_path: Path, recipe: Callable[[str], Path], refused: Refused

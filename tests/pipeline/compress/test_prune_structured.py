@@ -81,5 +81,5 @@ def test_a_killed_step_skips_the_rounds_that_were_done(
         step.apply(untrained(), replace(broken, progress=kill))
     seen: list[float] = []
     resumed = step.apply(untrained(), replace(broken, progress=lambda done, total, what="": seen.append(done)))
-    assert min(seen) > 1.0
+    assert min(seen) >= 1.0
     assert all(torch.equal(a, b) for a, b in zip(resumed.module.parameters(), whole.module.parameters(), strict=True))
