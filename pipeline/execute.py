@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -69,7 +68,7 @@ def execute(
     waiting = [step for step in steps if step.key not in outcomes]
     if not waiting:
         return outcomes
-    pool = _Pool(min(workers, len(waiting)), store, run_folder, watcher)
+    pool = _Pool(workers, store, run_folder, watcher)
     try:
         while waiting or pool.busy:
             _skip_hopeless(waiting, outcomes, watcher)
@@ -100,7 +99,6 @@ class _Pool:
         self._messages: queue.Queue[tuple[_Worker, Json | None]] = queue.Queue()
         self._count = count
         self._workers: list[_Worker] = []
-        self._cores = os.cpu_count() or 1
 
     @property
     def busy(self) -> bool:
@@ -116,7 +114,7 @@ class _Pool:
             waiting.remove(step)
             worker.step = step
             self._watcher.started(step)
-            worker.send(self._task(step, self._cores if alone else 1))
+            worker.send(self._task(step, self._count if alone else 1))
 
     def wait(self) -> tuple[Step, Outcome]:
         """The next step to finish."""

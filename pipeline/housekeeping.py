@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.places import store_root
+from pipeline.progress import bar
 from pipeline.store import Corrupt, Store
 
 
@@ -37,14 +38,16 @@ def check(repair: bool) -> int:
     """Verifies every byte; 0 when all is right (or was repaired), 1 when not."""
     store, console = Store(store_root()), Console()
     keys, wrong = store.keys(), 0
-    for key in keys:
-        try:
-            store.get(key)
-        except Corrupt as error:
-            wrong += 1
-            console.print(str(error), style="red", markup=False, highlight=False)
-            if repair:
-                store.mend(key)
+    with bar(console, "verifying") as progress:
+        for index, key in enumerate(keys):
+            progress(index, len(keys))
+            try:
+                store.get(key)
+            except Corrupt as error:
+                wrong += 1
+                console.print(str(error), style="red", markup=False, highlight=False)
+                if repair:
+                    store.mend(key)
     fate = " (removed; the next run rebuilds them)" if repair and wrong else ""
     console.print(f"{len(keys)} entries, {wrong} wrong{fate} in {store.root}", highlight=False)
     return 1 if wrong and not repair else 0

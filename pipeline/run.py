@@ -44,9 +44,10 @@ class Options:
 
 def dry(options: Options) -> int:
     """Prints the plan and does nothing."""
-    _, plan = _plan(options)
-    state = preview.inspect(plan, Store(store_root()), mend=False)
-    console = Console()
+    console = Console(stderr=options.as_json)
+    with console.status("checking the recipe and the store"):
+        _, plan = _plan(options)
+        state = preview.inspect(plan, Store(store_root()), mend=False)
     if options.as_json:
         print(json.dumps(preview.as_json(plan, state), indent=1))
         return 0
@@ -63,9 +64,10 @@ def run(options: Options) -> int:
     from reports.table import terminal
 
     console = Console(stderr=options.as_json)
-    target, plan = _plan(options)
     store, started = Store(store_root()), time.time()
-    state = preview.inspect(plan, store, mend=True)
+    with console.status("checking the recipe and the store"):
+        target, plan = _plan(options)
+        state = preview.inspect(plan, store, mend=True)
     for line in state.damaged:
         console.print(f"damaged: {line}; rebuilding it", style="yellow", markup=False, highlight=False)
     folder = _run_folder(plan.recipe, started)
@@ -73,9 +75,10 @@ def run(options: Options) -> int:
         outcomes = execute(plan.steps, state.cached, store, folder, workers(), watcher)
     sets = measure_sets(plan, outcomes, store, aa=options.aa)
     measured = _measure(target, list(sets.values()), plan, console)
-    write_atomic(folder / "samples.json", json.dumps(measured.raw).encode())
-    report = assemble(plan, outcomes, by_place(sets, measured), store, describe(plan, folder.name, started, _command()))
-    _write(report, folder, options.publish)
+    with console.status("writing the report"):
+        write_atomic(folder / "samples.json", json.dumps(measured.raw).encode())
+        report = assemble(plan, outcomes, by_place(sets, measured), store, describe(plan, folder.name, started, _command()))
+        _write(report, folder, options.publish)
     if options.as_json:
         print(json.dumps(to_json(report), indent=1))
     else:

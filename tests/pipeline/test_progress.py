@@ -57,6 +57,7 @@ def test_when_only_measurements_are_left_the_bars_still_work(text: io.StringIO) 
     with RunWatcher(Console(file=text, force_terminal=True), [STEPS[1]], {}) as watcher:
         watcher.started(STEPS[1])
         watcher.finished(STEPS[1], Outcome("ok"))
+    assert STEPS[1].label in text.getvalue()
 
 
 def test_a_single_piece_of_work_logs_a_line_every_ten_seconds(text: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
