@@ -24,11 +24,6 @@ def is_fraction(metric: str) -> bool:
     return not FRACTIONS.isdisjoint(re.split(r"[^a-z0-9]+", metric.lower()))
 
 
-def value(number: float, metric: str) -> str:
-    """A value of the metric: `97.2 %`, or four digits in its own unit."""
-    return f"{100 * number:.1f} %" if is_fraction(metric) else f"{number:#.4g}"
-
-
 def difference(number: float, metric: str) -> str:
     """A signed difference: `-0.28 points`, or three digits in the metric's unit."""
     return f"{100 * number:+z.2f} points" if is_fraction(metric) else f"{number:+z.3g}"
@@ -40,12 +35,17 @@ def span(low: float, high: float, metric: str) -> str:
 
 
 def plus_minus(quality: Quality | None) -> str:
-    """`97.2 % ± 0.9`; of an interval that is not symmetric the wider side, so that it never looks surer than it is."""
+    """`97.2 % ± 0.9`, `99.51 % ± 0.16`: as many digits as the doubt leaves.
+
+    Of an interval that is not symmetric the wider side, so that it never looks surer than it is.
+    """
     if quality is None:
         return NONE
     half = max(quality.value - quality.low, quality.high - quality.value)
-    shown = f"{100 * half:.1f}" if is_fraction(quality.metric) else f"{half:.2g}"
-    return f"{value(quality.value, quality.metric)} ± {shown}"
+    if not is_fraction(quality.metric):
+        return f"{quality.value:#.4g} ± {half:.2g}"
+    digits = 1 if half >= 0.005 else 2
+    return f"{100 * quality.value:.{digits}f} % ± {100 * half:.{digits}f}"
 
 
 def kilobytes(size: int | None) -> str:
