@@ -68,7 +68,8 @@ def execute(
     waiting = [step for step in steps if step.key not in outcomes]
     if not waiting:
         return outcomes
-    pool = _Pool(workers, store, run_folder, watcher)
+    measured = {step.key for step in steps if not step.stored}
+    pool = _Pool(workers, store, run_folder, measured, watcher)
     try:
         while waiting or pool.busy:
             _skip_hopeless(waiting, outcomes, watcher)
@@ -94,8 +95,8 @@ def _skip_hopeless(waiting: list[Step], outcomes: dict[str, Outcome], watcher: W
 class _Pool:
     """Worker processes, and the queue on which they answer."""
 
-    def __init__(self, count: int, store: Store, run_folder: Path, watcher: Watcher) -> None:
-        self._store, self._folder, self._watcher = store, run_folder, watcher
+    def __init__(self, count: int, store: Store, run_folder: Path, measured: set[str], watcher: Watcher) -> None:
+        self._store, self._folder, self._measured, self._watcher = store, run_folder, measured, watcher
         self._messages: queue.Queue[tuple[_Worker, Json | None]] = queue.Queue()
         self._count = count
         self._workers: list[_Worker] = []
@@ -190,13 +191,11 @@ class _Pool:
             "label": step.label,
             "task": step.task,
             "store": str(self._store.root),
-            "folder": None if step.stored else str(self._measured(step.key)),
-            "inputs": [
-                {"key": key, "folder": str(self._measured(key)) if key.startswith("evaluate ") else None} for key in step.inputs
-            ],
+            "folder": self._evidence(step.key),
+            "inputs": [{"key": key, "folder": self._evidence(key)} for key in step.inputs],
             "threads": threads,
         }
 
-    def _measured(self, key: str) -> Path:
-        """The folder of a measurement's evidence: the key of one is `evaluate MODEL/VARIANT/RUNTIME`."""
-        return self._folder / "evidence" / key.removeprefix("evaluate ")
+    def _evidence(self, key: str) -> str | None:
+        """The folder of a measurement, which belongs to the run; None for what the store holds."""
+        return str(self._folder / "evidence" / key.removeprefix("evaluate ")) if key in self._measured else None

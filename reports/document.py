@@ -6,8 +6,6 @@ import dataclasses
 import difflib
 import functools
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -16,6 +14,7 @@ import jsonschema
 from jsonschema.exceptions import ValidationError, best_match
 
 from pipeline.errors import UserError
+from pipeline.files import write_atomic
 from reports import record as nouns
 from reports.record import SCHEMA, Record, Report, Run
 
@@ -42,18 +41,7 @@ def save(report: Report, path: Path) -> None:
     data = to_json(report)
     _check(data, str(path))
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:  # also an interrupt must not leave the temporary file behind
-            temporary.unlink(missing_ok=True)
-            raise
+    write_atomic(path, text.encode())
 
 
 def load(path: Path) -> Report:

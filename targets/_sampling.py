@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.core import Arrays, Json, Progress
+from pipeline.files import save_arrays
 from pipeline.measure import Failure, Samples
 from targets.device.job import Entry, Job, Sampling, file_sha256
 
@@ -127,7 +128,7 @@ def _put(transport: Transport, folder: Path, candidate: Candidate) -> Entry:
         transport.put(path, folder / name)
     with tempfile.TemporaryDirectory() as scratch:
         inputs = Path(scratch) / "inputs.npz"
-        np.savez(inputs, **candidate.inputs)  # type: ignore[arg-type]  # numpy's stub takes the names for its own option
+        save_arrays(inputs, candidate.inputs)
         digest = file_sha256(inputs)
         transport.put(inputs, folder / f"{digest[:16]}.npz")
     return Entry(names, digests, f"{digest[:16]}.npz", digest, candidate.handicap)

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import final
 
 from pipeline.core import Progress
+from pipeline.progress import silent
 from pipeline.registry import find, names
 from targets._sampling import Measured, MeasureSet, Plan, sample
 from targets.transport.local import Local
-
-
-def _silent(done: float, total: float, what: str = "") -> None:
-    """Nobody watches."""
 
 
 @final
@@ -30,7 +27,7 @@ class Cpu:
         """Each runtime, with the reason why it cannot be used here (None when it can)."""
         return {name: find("runtime", name)().missing() for name in names("runtime")}
 
-    def measure(self, sets: list[MeasureSet], lock: Path, plan: Plan | None = None, progress: Progress = _silent) -> Measured:
+    def measure(self, sets: list[MeasureSet], lock: Path, plan: Plan | None = None, progress: Progress = silent) -> Measured:
         """Latency and memory of all candidates. Holds `lock`, so that two runs on this host do not measure at once."""
         from filelock import FileLock, Timeout
 
