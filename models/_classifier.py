@@ -1,28 +1,23 @@
-"""What every classifier shares: one graph from an image to logits, cross-entropy, judged by accuracy."""
+"""What every classifier shares: one graph from its inputs to logits, cross-entropy, judged by accuracy."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from models.tasks.classification import Classification
-from pipeline.core import Domain, Graph
+from pipeline.core import Domain, Family, Graph
 
 if TYPE_CHECKING:
     import torch
 
 
-class Classifier(ABC):
-    """Abstract: a family only says how its module is built."""
-
-    @abstractmethod
-    def build(self, domain: Domain) -> torch.nn.Module:
-        """The module: image [N, C, H, W] float32 -> logits [N, classes]."""
+class Classifier(Family):
+    """Abstract: a family only says how its module is built, from the domain's inputs to logits [N, classes]."""
 
     def forward(self, module: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Logits of the batch's images."""
-        return {"logits": module(batch["image"])}
+        """Logits of the batch: all but its labels are inputs, in their order."""
+        return {"logits": module(*(tensor for name, tensor in batch.items() if name != "label"))}
 
     def loss(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Cross-entropy in nats."""

@@ -29,14 +29,23 @@ def cli() -> None:
 @click.option("--dry-run", is_flag=True, help="Print the plan: what is cached, what would run, and for how long.")
 @click.option("--aa", is_flag=True, help="Measure every candidate against itself too, and report the verdicts.")
 @click.option("--publish", type=click.Path(path_type=Path), help="Also write the report to PUBLISH.json and PUBLISH.md.")
+@click.option("--resume", is_flag=True, help="Do nothing when PUBLISH.json already holds this plan from this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON.")
 def run(
-    recipe: Path, target: str, preset: str | None, train_device: str, dry_run: bool, aa: bool, publish: Path | None, as_json: bool
+    recipe: Path,
+    target: str,
+    preset: str | None,
+    train_device: str,
+    dry_run: bool,
+    aa: bool,
+    publish: Path | None,
+    resume: bool,
+    as_json: bool,
 ) -> None:
     """Train, compress, export, benchmark and report what RECIPE says."""
     from pipeline.run import Options, dry, run
 
-    options = Options(recipe, target, preset, train_device, aa, as_json, publish)
+    options = Options(recipe, target, preset, train_device, aa, as_json, publish, resume)
     sys.exit(dry(options) if dry_run else run(options))
 
 
@@ -62,6 +71,16 @@ def compare(a: Path, b: Path, fail_on: tuple[str, ...]) -> None:
     for line in broken:
         console.print(line, style="red", markup=False, highlight=False)
     sys.exit(1 if broken else 0)
+
+
+@cli.command()
+@click.argument("reports", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def coverage(reports: tuple[Path, ...], as_json: bool) -> None:
+    """Every architecture in every format, as REPORTS show (those published and those of your runs when none is named)."""
+    from pipeline.coverage import coverage
+
+    coverage(reports, as_json)
 
 
 @cli.command()

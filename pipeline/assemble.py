@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core import Facts, Promise, Technique
@@ -19,7 +20,21 @@ from pipeline.sizes import bundle_bytes, file_bytes
 from pipeline.sources import version
 from pipeline.steps.export import SAMPLE
 from pipeline.store import Store
-from reports.record import Bytes, Host, LatencyRatio, Parity, Predicted, Quality, QualityDelta, Record, Report, Run
+from reports.record import (
+    Bytes,
+    Detail,
+    Example,
+    Host,
+    LatencyRatio,
+    Parity,
+    Predicted,
+    Quality,
+    QualityDelta,
+    Record,
+    Report,
+    Run,
+    Seeds,
+)
 
 if TYPE_CHECKING:
     from targets._sampling import Measured, MeasureSet
@@ -39,7 +54,8 @@ def measure_sets(plan: Plan, outcomes: Mapping[str, Outcome], store: Store, *, a
     for cell in plan.cells:
         if cell.unavailable or outcomes[cell.evaluation].status != "ok":
             continue
-        candidate = Candidate(tuple(artifact_files(cell, outcomes, store)), load_arrays(store.path(cell.artifact) / SAMPLE))
+        files = artifact_files(cell, outcomes, store)[0]
+        candidate = Candidate(tuple(files), load_arrays(store.path(cell.artifact) / SAMPLE))
         chosen = found.setdefault((cell.model, cell.runtime), {})
         chosen[cell.variant] = candidate
         if aa:
@@ -47,10 +63,10 @@ def measure_sets(plan: Plan, outcomes: Mapping[str, Outcome], store: Store, *, a
     return {place: MeasureSet(place[1], chosen) for place, chosen in found.items()}
 
 
-def artifact_files(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> list[Path]:
-    """The files of the cell's first graph, the one whose latency is reported; the one to load comes first."""
-    first = next(iter(outcomes[cell.artifact].facts["graphs"].values()))
-    return [store.path(cell.artifact) / name for name in first]
+def artifact_files(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> list[list[Path]]:
+    """The files of each graph, the one to load first; the first graph is the one whose latency is reported."""
+    graphs = outcomes[cell.artifact].facts["graphs"].values()
+    return [[store.path(cell.artifact) / name for name in files] for files in graphs]
 
 
 def assemble(
@@ -81,6 +97,7 @@ def describe(plan: Plan, name: str, started: float, command: str) -> Run:
         seed=plan.recipe.seed,
         command=command,
         preset=plan.recipe.preset,
+        plan=plan.sha256,
     )
 
 
@@ -100,6 +117,7 @@ def _record(cell: Cell, plan: Plan, outcomes: Mapping[str, Outcome], sampled: Sa
         "target": plan.target,
         "provenance": "measured",
         "predicted": _predicted(cell, outcomes),
+        "family": Path(cell.family.name).stem,
     }
     if cell.unavailable:
         return Record(**common, status="unsupported", reason=cell.unavailable)
@@ -109,12 +127,13 @@ def _record(cell: Cell, plan: Plan, outcomes: Mapping[str, Outcome], sampled: Sa
     samples = sampled.get(cell.variant)
     if isinstance(samples, Failure):
         return Record(**common, status="failed", reason=f"measuring: {samples.reason}")
-    files, entry = artifact_files(cell, outcomes, store), store.get(cell.artifact)
+    files = [file for graph in artifact_files(cell, outcomes, store) for file in graph]
+    entry = store.get(cell.artifact)
     return Record(
         **common,
         status="ok",
         artifact_sha256=entry.sha256 if entry else None,
-        quality=_quality(judged),
+        quality=_quality(judged, [outcomes[key] for key in cell.seeds]),
         bytes=Bytes(file_bytes(files), bundle_bytes(files), peak_memory(samples) if samples else None),
         latency_ms=latency(samples, plan.recipe.threads) if samples else None,
         versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.get(REFERENCE), plan.recipe.seed),
@@ -129,10 +148,17 @@ def _ratio(samples: Samples | Failure | None, baseline: Samples | Failure | None
     return None
 
 
-def _quality(judged: Outcome) -> Quality:
+def _quality(judged: Outcome, seeds: list[Outcome]) -> Quality:
     facts = dict(judged.facts)
     versus = facts.pop("versus_reference")
-    return Quality(**facts, versus_reference=QualityDelta(**versus) if versus else None)
+    values = [judged.facts["value"], *(each.facts["value"] for each in seeds if each.status == "ok")]
+    parts = {
+        "versus_reference": QualityDelta(**versus) if versus else None,
+        "details": [Detail(**each) for each in facts["details"]],
+        "seeds": Seeds(values, mean(values), stdev(values)) if len(values) > 1 else None,
+        "examples": [Example(**each) for each in facts["examples"]],
+    }
+    return Quality(**{**facts, **parts})
 
 
 def _predicted(cell: Cell, outcomes: Mapping[str, Outcome]) -> Predicted | None:

@@ -43,11 +43,16 @@ class Graph:
 
 @dataclass(frozen=True)
 class Domain:
-    """What a family must know of its data to build a module: the named inputs (batch 1) and the number of classes."""
+    """What a family must know of its data to build a module: named inputs and what is wanted of them (batch 1)."""
 
     name: str
     inputs: Mapping[str, TensorSpec]
-    classes: int
+    classes: int = 0
+    """Of labels, or symbols of a sequence; 0 where nothing is chosen among."""
+    targets: Mapping[str, TensorSpec] = field(default_factory=dict)
+    """What a prepared sample holds besides its inputs, where a family builds by it: a forecast's horizon."""
+    vocabulary: tuple[str, ...] = ()
+    """What each symbol of a text is, in order; concatenated they are the text (U+2581 is a space, `<...>` is none)."""
 
 
 @dataclass(frozen=True)
@@ -111,45 +116,87 @@ class Train:
     """Autocast on cuda; ignored on the CPU."""
 
 
-class Task(Protocol):
-    """What a family is judged on: numpy only, the same for torch, an exported file and a device."""
+@dataclass(frozen=True)
+class Detail:
+    """A number beside the metric, with its 95 % interval where it has one: perplexity, spikes of an inference."""
 
     metric: str
-    unit: str
-    higher_is_better: bool
-    margin: float
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a model made of one sample, for a person to look at, and what was wanted where that is known."""
+
+    given: str
+    made: str
+    wanted: str | None = None
+
+
+class Task(ABC):
+    """What a family is judged on: numpy only, the same for torch, an exported file and a device."""
+
+    metric: ClassVar[str]
+    unit: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+    margin: ClassVar[float]
     """Differences inside +-margin (in the metric's unit) are called equivalent."""
 
+    @abstractmethod
     def collect(self, predictors: Mapping[str, Predict], samples: Arrays) -> Arrays:
-        """Runs the predictors (one a graph) over prepared samples; returns evidence, a row a sample."""
+        """Runs the predictors (one a graph) over prepared samples; returns evidence, a row each."""
 
+    @abstractmethod
     def value(self, evidence: Arrays) -> float:
         """The metric over the evidence's rows."""
 
+    @abstractmethod
     def interval(self, evidence: Arrays) -> tuple[float, float]:
         """95 % interval of `value`."""
 
+    @abstractmethod
     def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
         """Paired over the same samples: delta (worse is negative), and its 95 % interval."""
 
+    def details(self, evidence: Arrays) -> tuple[Detail, ...]:
+        """What else the evidence tells; nothing unless a task says so."""
+        return ()
 
-class Family(Protocol):
+    def examples(self, predictors: Mapping[str, Predict], samples: Arrays) -> tuple[Example, ...]:
+        """What the model makes of some prepared samples; nothing unless a task makes what a person can read."""
+        return ()
+
+
+class Family(ABC):
     """A file of models/: an architecture. Its fields are its options."""
 
     presets: ClassVar[Mapping[str, Train]]
 
+    @abstractmethod
     def build(self, domain: Domain) -> torch.nn.Module:
         """The untrained module, from torch's current random state."""
 
+    def begin(self, module: torch.nn.Module, data: Dataset, seed: int) -> None:  # noqa: B027  # most families need nothing
+        """Sets what training starts from and no gradient would find, in place: centres that are samples, scales of inputs."""
+
+    def pace(self, module: torch.nn.Module, done: float) -> None:  # noqa: B027  # most families need nothing
+        """Called before every step with the fraction (0 to 1) of the training that is done: a radius that shrinks."""
+
+    @abstractmethod
     def forward(self, module: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The training pass: named outputs of a prepared batch."""
 
+    @abstractmethod
     def loss(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The scalar to minimise."""
 
+    @abstractmethod
     def graphs(self, module: torch.nn.Module, domain: Domain) -> dict[str, Graph]:
         """What is deployed, by name; the first graph is the one whose latency is reported."""
 
+    @abstractmethod
     def task(self, domain: Domain) -> Task:
         """The judge."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import numpy as np
@@ -29,6 +29,34 @@ def collect(
         if progress:
             progress(min(start + CHUNK, total), total, f"{split} samples")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def observed(
+    task: Task, predictors: Mapping[str, Predict], samples: Arrays, names: Mapping[str, Iterable[str]], count: int, seed: int
+) -> dict[str, list[Arrays]]:
+    """What each graph (with its input `names`) is really asked while the judge works on some samples: `count` inputs of batch 1.
+
+    A fair draw where there are more (Vitter 1985, algorithm R), in the order of the calls: a step's states and caches come
+    from the middle of sequences as often as they do in use. Memory is bounded by `count`.
+    """
+    drawn: dict[str, dict[int, tuple[int, Arrays]]] = {name: {} for name in predictors}
+    seen = dict.fromkeys(predictors, 0)
+    generator = np.random.default_rng(seed)
+
+    def watching(name: str) -> Predict:
+        def run(inputs: Arrays) -> Arrays:
+            for row in range(len(next(iter(inputs.values())))):
+                order = seen[name]
+                seen[name] += 1
+                place = order if order < count else int(generator.integers(order + 1))
+                if place < count:
+                    drawn[name][place] = (order, {key: inputs[key][row : row + 1].copy() for key in names[name]})
+            return predictors[name](inputs)
+
+        return run
+
+    task.collect({name: watching(name) for name in predictors}, samples)
+    return {name: [arrays for _, arrays in sorted(kept.values(), key=lambda each: each[0])] for name, kept in drawn.items()}
 
 
 def one_by_one(predict: Predict) -> Predict:

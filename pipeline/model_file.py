@@ -51,11 +51,7 @@ def load(folder: Path) -> Model:
     body: Json = json.loads((folder / MODEL).read_text())
     family = Spec(**body["family"])
     _refuse_changed_user_file(family, body["family_sha256"])
-    domain = Domain(
-        body["domain"]["name"],
-        {name: TensorSpec(tuple(spec["shape"]), spec["dtype"]) for name, spec in body["domain"]["inputs"].items()},
-        body["domain"]["classes"],
-    )
+    domain = _domain(body["domain"])
     with torch.random.fork_rng(devices=[]):  # building draws initial weights, which must not move the caller's seed
         module = family.build().build(domain)
     for operation in body["surgery"]:
@@ -70,6 +66,14 @@ def load(folder: Path) -> Model:
         surgery=tuple(body["surgery"]),
         history=tuple(body["history"]),
     )
+
+
+def _domain(body: Json) -> Domain:
+    named = {
+        part: {name: TensorSpec(tuple(spec["shape"]), spec["dtype"]) for name, spec in body[part].items()}
+        for part in ("inputs", "targets")
+    }
+    return Domain(body["name"], classes=body["classes"], vocabulary=tuple(body["vocabulary"]), **named)
 
 
 def _refuse_changed_user_file(family: Spec, recorded: str) -> None:

@@ -49,6 +49,9 @@ class Cell:
     """Keys of the trained model and of what each technique made of it."""
     artifact: str
     evaluation: str
+    family: Spec
+    seeds: tuple[str, ...] = ()
+    """Evaluations of the same reference trained from other seeds."""
     unavailable: str | None = None
     """Why the runtime cannot be used here; then nothing is exported or measured for this cell."""
 
@@ -61,6 +64,11 @@ class Plan:
     target: str
     steps: tuple[Step, ...]
     cells: tuple[Cell, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Of all keys: what was to be done, with which data, code and packages, whoever did it."""
+        return _hash([self.target, [step.key for step in self.steps]])
 
 
 def make(recipe: Recipe, target: str, data_root: Path, runtimes: Mapping[str, str | None], device: str = "cpu") -> Plan:
@@ -92,14 +100,9 @@ class _Planner:
         return Plan(self.recipe, self.target, tuple(self.steps.values()), tuple(self.cells))
 
     def _model(self, entry: ModelEntry) -> None:
-        reference = self._step(
-            "train",
-            f"{entry.label}: train",
-            {"model": _json(entry.family), "train": values(entry.train), "seed": self.recipe.seed},
-            (),
-            [source_file("model", entry.family.name)],
-        )
-        self._variant(entry, REFERENCE, (), (reference,))
+        reference = self._train(entry, self.recipe.seed)
+        seeds = [self._another(entry, self.recipe.seed + more) for more in range(1, entry.seeds)]
+        self._variant(entry, REFERENCE, (), (reference,), tuple(seeds))
         for variant in self.recipe.variants:
             if variant.models is not None and entry.label not in variant.models:
                 continue
@@ -107,6 +110,21 @@ class _Planner:
             for spec in variant.steps:
                 keys.append(self._technique(entry, variant.name, spec, keys[-1], reference))
             self._variant(entry, variant.name, variant.steps, tuple(keys))
+
+    def _train(self, entry: ModelEntry, seed: int) -> str:
+        return self._step(
+            "train",
+            f"{entry.label}: train" + (f" (seed {seed})" if seed != self.recipe.seed else ""),
+            {"model": _json(entry.family), "train": values(entry.train), "seed": seed},
+            (),
+            [source_file("model", entry.family.name)],
+        )
+
+    def _another(self, entry: ModelEntry, seed: int) -> str:
+        """The evaluation of the reference trained from another seed, by torch; nothing else is made of it."""
+        variant = f"seed {seed}"
+        artifact = self._export(entry, variant, YARDSTICK, YARDSTICK, self._train(entry, seed))
+        return self._evaluate(entry, variant, YARDSTICK, (artifact,))
 
     def _technique(self, entry: ModelEntry, variant: str, spec: Spec, model: str, reference: str) -> str:
         return self._step(
@@ -117,19 +135,24 @@ class _Planner:
             [source_file("technique", spec.name), source_file("model", entry.family.name)],
         )
 
-    def _variant(self, entry: ModelEntry, variant: str, history: tuple[Spec, ...], keys: tuple[str, ...]) -> None:
+    def _variant(
+        self, entry: ModelEntry, variant: str, history: tuple[Spec, ...], keys: tuple[str, ...], seeds: tuple[str, ...] = ()
+    ) -> None:
         formats = list(self.recipe.formats)
         if variant == REFERENCE and YARDSTICK not in formats:
             formats.append(YARDSTICK)  # each reference runs in torch eager too: what everything else is held against
         artifacts: dict[str, str] = {}
         for name, runtime in format_runtimes(formats, list(self.runtimes)):
+            row = (entry.label, variant, name, runtime, history, keys)
             if missing := self.runtimes[runtime]:
-                self.cells.append(Cell(entry.label, variant, name, runtime, history, keys, "", "", missing))
+                self.cells.append(Cell(*row, "", "", entry.family, unavailable=missing))
                 continue
             if name not in artifacts:
                 artifacts[name] = self._export(entry, variant, name, runtime, keys[-1])
-            evaluation = self._evaluate(entry, variant, name, runtime, artifacts[name])
-            self.cells.append(Cell(entry.label, variant, name, runtime, history, keys, artifacts[name], evaluation))
+            reference = () if variant == REFERENCE else (f"evaluate {entry.label}/{REFERENCE}/{runtime}",)
+            evaluation = self._evaluate(entry, variant, runtime, (artifacts[name], *reference))
+            own = seeds if name == YARDSTICK else ()
+            self.cells.append(Cell(*row, artifacts[name], evaluation, entry.family, own))
 
     def _export(self, entry: ModelEntry, variant: str, name: str, runtime: str, model: str) -> str:
         return self._step(
@@ -140,10 +163,8 @@ class _Planner:
             [source_file("format", name), source_file("runtime", runtime), source_file("model", entry.family.name)],
         )
 
-    def _evaluate(self, entry: ModelEntry, variant: str, name: str, runtime: str, artifact: str) -> str:
+    def _evaluate(self, entry: ModelEntry, variant: str, runtime: str, inputs: tuple[str, ...]) -> str:
         key = f"evaluate {entry.label}/{variant}/{runtime}"
-        reference = f"evaluate {entry.label}/{REFERENCE}/{runtime}"
-        inputs = (artifact,) if variant == REFERENCE else (artifact, reference)
         task: Json = {"runtime": runtime, "model": _json(entry.family), "data": self.data, "threads": self.recipe.threads}
         self.steps[key] = Step(key, "evaluate", f"{entry.label}/{variant}: {runtime} accuracy", task, inputs, stored=False)
         return key

@@ -19,6 +19,7 @@ from pipeline.registry import ROOT, find, names
 REFERENCE = "reference"
 PRESETS = ("quick", "full")
 ROLES = {"model": Family, "data": DataSource, "technique": Technique}
+MOST_SEEDS = 100
 PLAIN = re.compile(r"\w[\w .+=-]*")
 """What names may hold: they become folders, and rows of a table."""
 RECIPES = ROOT / "pipeline" / "recipes"
@@ -31,6 +32,8 @@ class ModelEntry:
     label: str
     family: Spec
     train: Train
+    seeds: int = 1
+    """How many times the reference is trained, from the recipe's seed upwards; the report gives their mean and deviation."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +134,14 @@ def _spec(kind: str, table: Json, folder: Path, where: str) -> Spec:
 
 def _refuse_incomplete(kind: str, cls: type[Any], name: str, where: str) -> None:
     """A user's own class must have every part that its role needs, before anything is run with it."""
-    needed = [part for part, value in vars(ROLES[kind]).items() if callable(value) and not part.startswith("_")]
+    role = ROLES[kind]
+    if kind in ("model", "technique") and not issubclass(cls, role):
+        raise UserError(f"{where}: {kind} {name!r}: its class {cls.__name__} must inherit pipeline.core.{role.__name__}")
+    needed = [part for part, value in vars(role).items() if callable(value) and not part.startswith("_")]
     lacking = [part for part in needed if not callable(getattr(cls, part, None))]
     lacking += sorted(getattr(cls, "__abstractmethods__", ()))
     if lacking:
         raise UserError(f"{where}: {kind} {name!r}: its class {cls.__name__} lacks {', '.join(lacking)}")
-    if kind == "technique" and not issubclass(cls, Technique):
-        raise UserError(f"{where}: {kind} {name!r}: its class {cls.__name__} must inherit pipeline.core.Technique")
 
 
 def _plain(name: str, where: str) -> str:
@@ -154,7 +158,7 @@ def _models(top: _File, preset: str, folder: Path, where: str) -> tuple[ModelEnt
     for index, table in enumerate(tables):
         place = f"{where}: models[{index}]"
         options = dict(table)
-        label, train = options.pop("name", None), options.pop("train", {})
+        label, train, seeds = options.pop("name", None), options.pop("train", {}), options.pop("seeds", 1)
         family = _spec("model", options, folder, place)
         label = _plain(str(label or Path(family.name).stem), place)
         if label in (entry.label for entry in entries):
@@ -165,7 +169,9 @@ def _models(top: _File, preset: str, folder: Path, where: str) -> tuple[ModelEnt
             raise unknown("preset", preset, presets, f"{place} ({label})")
         if not isinstance(train, dict):
             raise UserError(f"{place}: train must be a table, found {train!r}")
-        entries.append(ModelEntry(label, family, build(Train, {**values(base), **top.train, **train}, f"{place}.train")))
+        if not (type(seeds) is int and 1 <= seeds <= MOST_SEEDS):
+            raise UserError(f"{place}: seeds must be a whole number from 1 to {MOST_SEEDS}, found {seeds!r}")
+        entries.append(ModelEntry(label, family, build(Train, {**values(base), **top.train, **train}, f"{place}.train"), seeds))
     return tuple(entries)
 
 

@@ -40,6 +40,7 @@ class Options:
     aa: bool = False
     as_json: bool = False
     publish: Path | None = None
+    resume: bool = False
 
 
 def dry(options: Options) -> int:
@@ -67,6 +68,9 @@ def run(options: Options) -> int:
     store, started = Store(store_root()), time.time()
     with console.status("checking the recipe and the store"):
         target, plan = _plan(options)
+        if options.resume and options.publish and _published(options.publish.with_suffix(".json"), plan):
+            console.print(f"{options.publish.with_suffix('.json')} is of this very plan, host and packages", highlight=False)
+            return 0
         state = preview.inspect(plan, store, mend=True)
     for line in state.damaged:
         console.print(f"damaged: {line}; rebuilding it", style="yellow", markup=False, highlight=False)
@@ -87,6 +91,18 @@ def run(options: Options) -> int:
         _say_aa(console, report)
     _say_where(console, folder, state.cached, plan, started)
     return 1 if any(record.status == "failed" for record in report.records) else 0
+
+
+def _published(path: Path, plan: Plan) -> bool:
+    """Whether a whole report of the same plan was already published from this host with these packages."""
+    from pipeline.assemble import describe
+    from reports.document import load
+
+    if not path.is_file():
+        return False
+    run = load(path).run
+    now = describe(plan, run.id, time.time(), run.command)
+    return (run.plan, run.host, run.versions) == (now.plan, now.host, now.versions)
 
 
 def _measure(target: Any, sets: list[Any], plan: Plan, console: Console) -> Any:

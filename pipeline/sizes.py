@@ -7,10 +7,12 @@ import lzma
 import tarfile
 from pathlib import Path
 
+from pipeline.files import file_sha256
+
 
 def file_bytes(files: list[Path]) -> int:
-    """Bytes of the files that the runtime loads."""
-    return sum(path.stat().st_size for path in files)
+    """Bytes of the files that the runtime loads, all graphs together; files of equal content (torch's) count once."""
+    return sum({file_sha256(path): path.stat().st_size for path in files}.values())
 
 
 def bundle_bytes(files: list[Path]) -> int:

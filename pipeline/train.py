@@ -59,7 +59,7 @@ def fit(module: torch.nn.Module, family: Family, options: Train, context: Contex
     started = saved = time.monotonic()
     last_loss = math.nan
     while state.epoch < options.epochs and (options.patience is None or state.stale <= options.patience):
-        last_loss = _epoch(state, options, context, loss, memory)
+        last_loss = _epoch(state, family, options, context, loss, memory)
         state.epoch += 1
         if options.patience is not None:
             _keep_best(state, _validate(module, family, context), family.task(context.data.domain).higher_is_better)
@@ -94,7 +94,7 @@ def tuning(preset: Train, epochs: int | None, learning_rate: float | None) -> Tr
     return replace(preset, epochs=epochs or max(1, preset.epochs // 2), learning_rate=learning_rate or preset.learning_rate)
 
 
-def _epoch(state: _State, options: Train, context: Context, loss: Loss, memory: torch.memory_format) -> float:
+def _epoch(state: _State, family: Family, options: Train, context: Context, loss: Loss, memory: torch.memory_format) -> float:
     """One pass over the training split; returns the mean loss."""
     import torch
 
@@ -110,6 +110,7 @@ def _epoch(state: _State, options: Train, context: Context, loss: Loss, memory: 
     for step in range(steps):
         batch = _batch(data, order[step * options.batch : (step + 1) * options.batch], options, generator, device, memory)
         _set_rate(state.optimizer, options, state.epoch * steps + step, options.epochs * steps)
+        family.pace(state.module, (state.epoch + step / steps) / options.epochs)
         with autocast:
             value = loss(state.module, batch)
         if not bool(torch.isfinite(value)):

@@ -76,8 +76,13 @@ def _maybe(make: Callable[..., Made], raw: dict[str, Any] | None) -> Made | None
 def _record(raw: dict[str, Any]) -> Record:
     quality = raw.get("quality")
     if quality is not None:
-        delta = _maybe(nouns.QualityDelta, quality.get("versus_reference"))
-        quality = nouns.Quality(**{**quality, "versus_reference": delta})
+        parts = {
+            "versus_reference": _maybe(nouns.QualityDelta, quality.get("versus_reference")),
+            "details": [nouns.Detail(**each) for each in quality.get("details", ())],
+            "seeds": _maybe(nouns.Seeds, quality.get("seeds")),
+            "examples": [nouns.Example(**each) for each in quality.get("examples", ())],
+        }
+        quality = nouns.Quality(**{**quality, **parts})
     nested = {
         "quality": quality,
         "bytes": nouns.Bytes(**raw.get("bytes", {})),

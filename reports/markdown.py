@@ -6,6 +6,7 @@ import re
 
 from reports import words
 from reports.record import Record, Report
+from reports.samples import Sample, beside, samples
 from reports.verdict import MARKS, Judgement, Outcome, baseline, judgements, promises, size_ratio
 
 READING = """\
@@ -38,6 +39,10 @@ def render(report: Report) -> str:
         rows = [_row(r, report, outcomes.get(id(r))) for r in report.records if (r.model, r.dataset) == (model, dataset)]
         parts += [f"## {_safe(model)} on {_safe(dataset)}", "\n".join([*_head(), *rows])]
     parts += ["## What paid, what did not", *_paid(judgements(report))]
+    if told := beside(report):
+        parts += ["## Beside the metric", "\n".join(f"- **{_safe(b.subject)}**: {_safe('; '.join(b.numbers))}" for b in told)]
+    if shown := samples(report):
+        parts += ["## What they made", *(_sample(sample) for sample in shown)]
     made = promises(report)
     if made:
         parts += ["## Promised and realised", "\n".join(f"- **{_safe(p.subject)}**: {_safe(p.finding)}" for p in made)]
@@ -83,7 +88,7 @@ def _row(record: Record, report: Report, outcome: Outcome | None) -> str:
     cells = [
         _safe(record.variant),
         _safe(where),
-        words.plus_minus(quality) + (f" {_safe(quality.metric)}" if quality else ""),
+        words.plus_minus(quality) + (f" {_safe(words.metric(quality.metric))}" if quality else ""),
         f"{words.difference(delta.delta, quality.metric)}, **{delta.verdict}**" if quality and delta else words.NONE,
         words.kilobytes(record.bytes.file),
         words.ratio(size_ratio(record, baseline(record, report.records), "file")),
@@ -96,6 +101,13 @@ def _row(record: Record, report: Report, outcome: Outcome | None) -> str:
     if record.provenance != "measured":
         cells[8] += f" ({record.provenance})"
     return f"| {' | '.join(cells)} |"
+
+
+def _sample(sample: Sample) -> str:
+    lines = [f"**{_safe(sample.model)}** on {_safe(sample.dataset)} was given: {_safe(sample.given)}"]
+    lines += [f"(wanted: {_safe(sample.wanted)})"] if sample.wanted else []
+    lines += ["", *(f"- {', '.join(map(_safe, made.cells))}: {_safe(made.text)}" for made in sample.made)]
+    return "\n".join(lines)
 
 
 def _paid(judged: list[Judgement]) -> list[str]:

@@ -15,6 +15,7 @@ import jinja2
 from reports import chart, words
 from reports.markdown import HEADINGS
 from reports.record import LatencyRatio, Record, Report
+from reports.samples import beside, samples
 from reports.verdict import MARKS, Outcome, Promise, baseline, judgements, kept, promises, size_ratio
 
 HERE = Path(__file__).parent
@@ -108,6 +109,8 @@ def render(report: Report) -> str:
         marks=MARKS,
         promises=promises(report),
         tally=_tally(promises(report)),
+        beside=beside(report),
+        samples=samples(report),
         kept=kept,
         words=words,
         digest=digest,

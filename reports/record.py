@@ -24,6 +24,35 @@ class QualityDelta:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """A number beside the metric; its interval is None where it has none."""
+
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The same training from several seeds, each judged by torch: how much of the value is luck."""
+
+    values: list[float]
+    mean: float
+    deviation: float
+    """Standard deviation over the seeds (n - 1)."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """What the file made of one test sample, to be read."""
+
+    given: str
+    made: str
+    wanted: str | None = None
+
+
+@dataclass(frozen=True)
 class Quality:
     """A metric on the test split with its 95 % interval."""
 
@@ -34,6 +63,9 @@ class Quality:
     n: int
     higher_is_better: bool
     versus_reference: QualityDelta | None = None
+    details: list[Detail] = field(default_factory=list)
+    seeds: Seeds | None = None
+    examples: list[Example] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,6 +146,8 @@ class Record:
     """Only with --aa: the same file measured against itself."""
     parity: Parity | None = None
     predicted: Predicted | None = None
+    family: str = ""
+    """The architecture: a file of models/, or the name of a user's own."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +173,8 @@ class Run:
     seed: int
     command: str = ""
     preset: str = ""
+    plan: str = ""
+    """Hash of what was to be done: equal plans need no second run."""
 
 
 @dataclass(frozen=True)

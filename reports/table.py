@@ -13,6 +13,7 @@ from rich.text import Text
 
 from reports import words
 from reports.record import Record, Report
+from reports.samples import beside
 from reports.verdict import MARKS, Judgement, Outcome, baseline, judgements, size_ratio
 
 WIDE = 110
@@ -47,6 +48,10 @@ class Terminal:
         yield _table(self.report, outcomes, wide=options.max_width >= WIDE)
         yield from _list("No result", "no result", judged)
         yield from _list("Did not pay", "did not pay", judged)
+        if told := [each for each in beside(self.report) if each.variant == "reference"]:
+            yield Text("Beside the metric, of the references", "bold")
+            yield from (Padding(Text(f"{each.subject}: {'; '.join(each.numbers)}"), (0, 0, 0, 2)) for each in told)
+            yield Text()
 
 
 def terminal(report: Report) -> RenderableType:
@@ -70,7 +75,10 @@ def _table(report: Report, outcomes: dict[int, Outcome], wide: bool) -> Table:
     if wide:
         table.add_column("outcome", no_wrap=True)
     for model, dataset in dict.fromkeys((r.model, r.dataset) for r in report.records):
-        table.add_row(Text.assemble((model, "bold"), f" {dataset}"))
+        metrics = {r.quality.metric for r in report.records if (r.model, r.dataset) == (model, dataset) and r.quality}
+        table.add_row(
+            Text.assemble((model, "bold"), f" {dataset}"), *[""] * wide, Text(", ".join(map(words.metric, metrics)), "dim")
+        )
         for record in report.records:
             if (record.model, record.dataset) == (model, dataset):
                 table.add_row(*_row(record, report, outcomes.get(id(record)), wide))

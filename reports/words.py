@@ -24,6 +24,15 @@ def is_fraction(metric: str) -> bool:
     return not FRACTIONS.isdisjoint(re.split(r"[^a-z0-9]+", metric.lower()))
 
 
+def metric(name: str) -> str:
+    """A metric's name in words.
+
+    >>> metric("nats_per_character")
+    'nats per character'
+    """
+    return name.replace("_", " ")
+
+
 def difference(number: float, metric: str) -> str:
     """A signed difference: `-0.28 points`, or three digits in the metric's unit."""
     return f"{100 * number:+z.2f} points" if is_fraction(metric) else f"{number:+z.3g}"
@@ -46,6 +55,17 @@ def plus_minus(quality: Quality | None) -> str:
         return f"{quality.value:#.4g} ± {half:.2g}"
     digits = 1 if half >= 0.005 else 2
     return f"{100 * quality.value:.{digits}f} % ± {100 * half:.{digits}f}"
+
+
+def number(value: float, low: float | None, high: float | None, metric: str) -> str:
+    """A value and its interval, in percent where the metric is a fraction.
+
+    >>> number(5.1234, 5.0, 5.25, "perplexity"), number(0.97, None, None, "auroc_blur")
+    ('5.123 [5.000, 5.250]', '97.0 %')
+    """
+    scale, unit, digits = (100, " %", ".1f") if is_fraction(metric) else (1, "", "#.4g")
+    shown = f"{scale * value:{digits}}{unit}"
+    return shown if low is None or high is None else f"{shown} [{scale * low:{digits}}, {scale * high:{digits}}]"
 
 
 def kilobytes(size: int | None) -> str:

@@ -212,6 +212,11 @@ def test_a_run_writes_its_page_and_points_latest_at_it(finished_run: Any, finish
     published = json.loads((finished.home.parent / "kept.json").read_text())
     assert published == json.loads((finished.home / "runs/latest/report.json").read_text())
     assert (finished.home.parent / "kept.md").read_text().startswith("#")
+    again = finished(*RUN, "--publish", "kept", "--resume")
+    assert again.returncode == 0 and "kept.json is of this very plan" in again.stdout
+    assert len(list((finished.home / "runs").iterdir())) == 3, "nothing was run"
+    recipe.write_text(recipe.read_text().replace("epochs = 2", "epochs = 1"))
+    assert "this very plan" not in finished(*RUN, "--publish", "kept", "--resume").stdout
 
 
 def test_compare_gates_on_what_got_worse(finished_run: Any, tmp_path: Path, cli: Any) -> None:

@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.core import Arrays, Predict
+from pipeline.core import Arrays, Predict, Task
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(Task):
     """Judges logits by whether the largest one is the label's."""
 
     graph: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, final
 
 from annotated_types import Ge, Gt, Le
 
-from pipeline.core import Context, Facts, Model, Promise, Spec, Technique
+from pipeline.core import Context, Facts, Model, Promise, Spec, Technique, Unsupported
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,10 @@ class Distill(Technique):
             epochs = epochs or context.train.epochs
             spec = self.family(model.family)
             torch.manual_seed(context.seed)
-            student = replace(model, family=spec, module=spec.build().build(model.domain), surgery=())
+            smaller = spec.build()
+            module = smaller.build(model.domain)
+            smaller.begin(module, context.data, context.seed)
+            student = replace(model, family=spec, module=module, surgery=())
         else:
             student = replace(model, module=copy.deepcopy(model.module))
         family = student.family.build()
@@ -63,16 +67,21 @@ class Distill(Technique):
         import torch
         from torch.nn import functional
 
+        family_name = Path(context.reference.family.name).stem
         teacher_family = context.reference.family.build()
         teacher = context.reference.module.to(context.device).eval()
 
         def loss(module: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
             with torch.no_grad():
-                target = teacher_family.forward(teacher, batch)["logits"]
+                target = teacher_family.forward(teacher, batch)
             outputs = family.forward(module, batch)
+            if "logits" not in outputs:
+                raise Unsupported(f"distill compares logits, and {family_name} has none (it has {', '.join(outputs)})")
+            # Of a sequence [N, T, classes] each place counts as a sample.
+            ours, theirs = (each["logits"].flatten(0, -2) / self.temperature for each in (outputs, target))
             soft = functional.kl_div(
-                functional.log_softmax(outputs["logits"] / self.temperature, dim=-1),
-                functional.log_softmax(target / self.temperature, dim=-1),
+                functional.log_softmax(ours, dim=-1),
+                functional.log_softmax(theirs, dim=-1),
                 reduction="batchmean",
                 log_target=True,
             )

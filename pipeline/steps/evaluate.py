@@ -10,8 +10,11 @@ from pipeline.evaluate import collect, one_by_one
 from pipeline.files import load_arrays, save_arrays
 from pipeline.quality import quality, versus_reference
 from pipeline.steps.common import Input, Tools, dataset, spec
+from reports.record import Example
 
 EVIDENCE = "evidence.npz"
+EXAMPLES = 3
+"""Samples of which the report shows what the file made, where that can be read."""
 
 
 def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
@@ -25,7 +28,8 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
         predictors[name] = one_by_one(loaded) if loaded.batch == 1 else loaded
     evidence = collect(judge, predictors, data, "test", progress=tools.progress)
     save_arrays(folder / EVIDENCE, evidence)
-    found = quality(judge, evidence)
+    examples = judge.examples(predictors, data.batch("test", slice(0, EXAMPLES)))
+    found = replace(quality(judge, evidence), examples=[Example(each.given, each.made, each.wanted) for each in examples])
     if len(inputs) > 1:
         found = replace(found, versus_reference=versus_reference(judge, evidence, load_arrays(inputs[1].folder / EVIDENCE)))
     return asdict(found)

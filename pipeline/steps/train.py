@@ -20,6 +20,7 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     family = family_spec.build()
     torch.manual_seed(task["seed"])
     module = family.build(data.domain)
+    family.begin(module, data, task["seed"])
     graphs = family.graphs(module, data.domain)
     for graph in graphs.values():
         trace.run(graph, trace.examples(graph))

@@ -19,7 +19,7 @@ from targets.runtimes._base import Arrays, Input, Predictor, mismatch, one_line,
 @final
 @dataclass(frozen=True)
 class Torch:
-    """The first of the model's deployed graphs, without gradients."""
+    """One of the model's deployed graphs (the one that its folder is named after, else the first), without gradients."""
 
     format: ClassVar[str] = "torch"
     package: ClassVar[str] = "torch"
@@ -44,7 +44,8 @@ class Torch:
         torch.set_num_threads(threads)
         try:
             model = load(files[0].parent)
-            graph = next(iter(model.family.build().graphs(model.module, model.domain).values()))
+            graphs = model.family.build().graphs(model.module, model.domain)
+            graph = graphs.get(files[0].parent.name) or next(iter(graphs.values()))
         except (UserError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
         expected = {name: Input((None, *spec.shape[1:]) if spec.shape else (), spec.dtype) for name, spec in graph.inputs.items()}

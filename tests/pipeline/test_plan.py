@@ -216,3 +216,20 @@ class Points:
     def load(self, root):
         return Dataset(Domain("points", {"image": TensorSpec((1, 1, 8, 8))}, classes=2), {}, "")
 """
+
+
+def test_more_seeds_train_and_judge_the_reference_again_and_nothing_else(planned: Planner) -> None:
+    plan, more = planned(), planned('model = "mlp",', 'model = "mlp", seeds = 3,')
+    added = {step.key: step for step in more.steps if step.key not in {other.key for other in plan.steps}}
+    assert sorted(step.kind for step in added.values()) == ["evaluate"] * 2 + ["export"] * 2 + ["train"] * 2
+    assert {step.task["seed"] for step in added.values() if step.kind == "train"} == {1, 2}
+    (cell,) = [cell for cell in more.cells if cell.seeds]
+    assert (cell.model, cell.variant, cell.runtime) == ("mlp", "reference", "torch")
+    assert set(cell.seeds) == {step.key for step in added.values() if step.kind == "evaluate"}
+    assert plan.sha256 != more.sha256 and plan.sha256 == planned().sha256
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "1.5", '"3"', "101", "true"])
+def test_nonsense_seeds_are_refused(planned: Planner, seeds: str) -> None:
+    with pytest.raises(UserError, match=r"models\[0\]: seeds must be a whole number from 1 to 100, found"):
+        planned('model = "mlp",', f'model = "mlp", seeds = {seeds},')

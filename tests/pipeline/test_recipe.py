@@ -162,7 +162,7 @@ def test_an_unknown_target_offers_the_nearest(recipe: Callable[[str], Path], ref
         (OWN_MODEL + OWN_MODEL.replace("class Own", "class Other"), "exactly one class marked @final, found 2"),
         (OWN_MODEL.replace("presets = ", "other = "), "unknown preset 'quick'; (allowed: none)"),
         (OWN_MODEL.replace('"quick": Train()', '"quikc": Train()'), "unknown preset 'quick'; did you mean 'quikc'?"),
-        (OWN_MODEL.replace("(Classifier)", ""), "its class Own lacks forward, loss, graphs, task"),
+        (OWN_MODEL.replace("(Classifier)", ""), "its class Own must inherit pipeline.core.Family"),
         (OWN_MODEL.replace("def build", "def biuld"), "its class Own lacks build"),
     ],
     ids=[
@@ -191,7 +191,7 @@ def test_a_model_file_is_no_technique_and_no_data(tmp_path: Path, recipe: Callab
     line = refused(
         "run", recipe(change('{ technique = "distill", student = { width = 0.5 }, temperature = 3 }', '{ technique = "own.py" }'))
     )
-    assert "variants[0].steps[0]" in line and "lacks apply, promise, family, replay" in line
+    assert "variants[0].steps[0]" in line and "its class Own must inherit pipeline.core.Technique" in line
     assert "its class Own lacks files, load" in refused("run", recipe(change('"digits"', '"own.py"')))
 
 

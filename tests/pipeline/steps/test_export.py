@@ -90,6 +90,22 @@ def test_a_quantized_file_is_judged_by_its_metric(step, trained, monkeypatch: py
         step("export", int8, format="torch", runtime="torch")
 
 
+UNJUDGED = (
+    TWO_FACED
+    + """
+    def graphs(self, module, domain):
+        from pipeline.core import Graph
+        return {**super().graphs(module, domain), "spare": Graph(nn.Identity(), domain.inputs, ("image",))}
+"""
+)
+
+
+def test_a_graph_that_no_judge_runs_is_not_shipped(step, tmp_path: Path) -> None:
+    made = step("train", model=own_model(tmp_path, UNJUDGED))
+    with pytest.raises(UserError, match="never runs graph 'spare'"):
+        step("export", made, format="torch", runtime="torch")
+
+
 def test_the_file_tells_where_it_comes_from(step, trained) -> None:
     made = step("export", trained, format="onnx", runtime="onnxruntime")
     (name,) = made.facts["graphs"]["classifier"]

@@ -1,0 +1,47 @@
+"""Means over samples and their 95 % intervals, for metrics that are an average: an error, a likelihood.
+
+Samples may weigh differently (a window of text by its characters): the mean is then a ratio of sums, whose interval comes
+from its linearisation (Cochran 1977, "Sampling Techniques", chapter 6) and Student's t over the samples.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from pipeline.core import Array
+
+
+def mean(total: Array, count: Array) -> float:
+    """Sum of `total` [N] over sum of `count` [N]."""
+    return float(total.sum() / count.sum())
+
+
+def interval(total: Array, count: Array) -> tuple[float, float]:
+    """95 % interval of `mean`."""
+    centre, half = mean(total, count), _half(_influence(total, count))
+    return centre - half, centre + half
+
+
+def difference(total: Array, reference: Array, count: Array) -> tuple[float, float, float]:
+    """`mean(total) - mean(reference)` over the same samples, with its paired 95 % interval.
+
+    >>> import numpy as np
+    >>> difference(np.array([2.0, 3.0, 4.0]), np.array([1.0, 2.0, 3.0]), np.ones(3))
+    (1.0, 1.0, 1.0)
+    """
+    centre = mean(total, count) - mean(reference, count)
+    half = _half(_influence(total, count) - _influence(reference, count))
+    return centre, centre - half, centre + half
+
+
+def _influence(total: Array, count: Array) -> Array:
+    """What each sample adds to the ratio's error."""
+    values: Array = (total - mean(total, count) * count) / count.mean()
+    return values
+
+
+def _half(influence: Array) -> float:
+    from scipy.stats import t
+
+    n = len(influence)
+    return float(t.ppf(0.975, n - 1) * influence.std(ddof=1) / sqrt(n)) if n > 1 else 0.0

@@ -1,0 +1,71 @@
+"""What stands beside a metric: its details, the luck of the seed, and what the files made, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reports import words
+from reports.record import Quality, Record, Report
+
+
+@dataclass(frozen=True)
+class Made:
+    """What some cells made of a sample: cells that made the very same stand together."""
+
+    text: str
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One test sample of a model's data set and everything that was made of it."""
+
+    model: str
+    dataset: str
+    given: str
+    wanted: str | None
+    made: list[Made]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a cell's judge says besides its metric."""
+
+    subject: str
+    variant: str
+    numbers: list[str]
+
+
+def samples(report: Report) -> list[Sample]:
+    """The samples of all models, in the order of the report."""
+    found: dict[tuple[str, str, int], Sample] = {}
+    for record in report.records:
+        for index, example in enumerate(record.quality.examples if record.quality else ()):
+            place = (record.model, record.dataset, index)
+            sample = found.setdefault(place, Sample(record.model, record.dataset, example.given, example.wanted, []))
+            same = next((made for made in sample.made if made.text == example.made), None)
+            if same is None:
+                sample.made.append(same := Made(example.made, []))
+            same.cells.append(f"{record.variant} in {record.runtime}")
+    return list(found.values())
+
+
+def beside(report: Report) -> list[Beside]:
+    """The details of all cells that have some."""
+    found = [
+        Beside(name, record.variant, list(_numbers(record, record.quality)))
+        for record, name in zip(report.records, words.names(report.records), strict=True)
+        if record.quality
+    ]
+    return [each for each in found if each.numbers]
+
+
+def _numbers(record: Record, quality: Quality) -> Iterator[str]:
+    if quality.seeds:
+        seeds, fraction = quality.seeds, words.is_fraction(quality.metric)
+        mean = f"{100 * seeds.mean:.2f} %" if fraction else f"{seeds.mean:.4g}"
+        deviation = f"{100 * seeds.deviation:.2f} points" if fraction else f"{seeds.deviation:.2g}"
+        yield f"{words.metric(quality.metric)} over {len(seeds.values)} seeds {mean}, standard deviation {deviation}"
+    for detail in quality.details:
+        yield f"{words.metric(detail.metric)} {words.number(detail.value, detail.low, detail.high, detail.metric)}"

@@ -1,0 +1,56 @@
+"""The table of what was shown to work says what the reports say, cell by cell."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+
+from reports.coverage import as_json, coverage, table
+
+
+def text(found) -> str:
+    console = Console(width=120, record=True)
+    with console.capture() as captured:
+        console.print(table(found))
+    return captured.get()
+
+
+def test_a_row_for_each_architecture_and_technique_a_column_for_each_format(make_cell, make_reference, make_report):
+    report = make_report(
+        make_reference(family="lenet5"),
+        make_cell(family="lenet5", steps=[{"technique": "quantize_static"}]),
+        make_cell(
+            family="lenet5",
+            runtime="openvino",
+            steps=[{"technique": "quantize_static"}],
+            status="unsupported",
+            reason="no int8 kernel",
+            quality=None,
+        ),
+    )
+    found = coverage([("mine.json", report)], ["lenet5", "mlp"])
+    assert [(row.family, row.techniques, sorted(row.formats)) for row in found.rows] == [
+        ("lenet5", "float32", ["tflite"]),
+        ("lenet5", "quantize_static", ["openvino", "tflite"]),
+    ]
+    assert found.missing == ["mlp"]
+    cell = found.rows[1].formats["openvino"]
+    assert (cell.status, cell.reason, cell.report) == ("unsupported", "no int8 kernel", "mine.json")
+    shown = text(found)
+    assert "98.1 % ± 1.5" in shown and "[1]" in shown and "1 no int8 kernel" in shown and "No report tells of: mlp" in shown
+    assert json.loads(json.dumps(as_json(found)))["rows"][1]["formats"]["tflite"]["quality"] == "98.0 % ± 1.5"
+
+
+def test_a_later_report_replaces_an_earlier_one_cell_by_cell(make_cell, make_reference, make_report):
+    old = make_report(make_reference(family="mlp"), make_reference(family="mlp", runtime="openvino"))
+    new = make_report(make_reference(family="mlp", status="failed", reason="no file", quality=None))
+    (row,) = coverage([("old", old), ("new", new)], ["mlp"]).rows
+    assert {name: (cell.status, cell.report) for name, cell in row.formats.items()} == {
+        "tflite": ("failed", "new"),
+        "openvino": ("ok", "old"),
+    }
+
+
+def test_reports_of_before_families_were_named_count_by_their_model(make_reference, make_report):
+    assert [row.family for row in coverage([("old", make_report(make_reference()))], []).rows] == ["lenet5"]
