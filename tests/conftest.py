@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pipeline.__main__ import main
 from pipeline.store import Store
@@ -33,6 +36,23 @@ def shared_home(monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test works in the shared home unless it sets another."""
     monkeypatch.setenv("EDGEPRESS_HOME", str(HOME))
     return HOME
+
+
+@pytest.fixture(scope="session")
+def synthetic_data() -> Path:
+    """A data root with a tiny set in each layout that our readers know: what tests/synthetic/ writes, once."""
+    writers = sorted((ROOT / "tests" / "synthetic").glob("[!_]*.py"))
+    root = HOME / "data" / hashlib.sha256(b"".join(path.read_bytes() for path in writers)).hexdigest()[:16]
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_suffix(".lock")):
+        if not root.is_dir():
+            fresh = root.with_suffix(".part")
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            for path in writers:
+                runpy.run_path(str(path))["write"](fresh)
+            fresh.rename(root)
+    return root
 
 
 @pytest.fixture(scope="session")

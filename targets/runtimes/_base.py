@@ -109,14 +109,14 @@ def mismatch(expected: Mapping[str, Input], inputs: Arrays) -> str | None:
     return None
 
 
-def refuse(expected: Mapping[str, Input], inputs: Arrays, error: Exception | None = None) -> NoReturn:
-    """Raises what went wrong in a call: the inputs if they do not fit, else the runtime's own words.
+def refuse(file: str, expected: Mapping[str, Input], inputs: Arrays, error: Exception | None = None) -> NoReturn:
+    """Raises what went wrong in a call of a file: the inputs if they do not fit, else the runtime's own words.
 
     Called after the runtime has failed, so that a good call pays nothing for the check.
     """
     if problem := mismatch(expected, inputs):
-        raise ValueError(problem) from error
-    raise RuntimeError(one_line(error)) from error
+        raise ValueError(f"{file}: {problem}") from error
+    raise RuntimeError(f"{file}: {one_line(error)}") from error
 
 
 def one_line(error: BaseException | None) -> str:

@@ -39,7 +39,7 @@ class LiteRt:
             interpreter.allocate_tensors()
             # Raises ValueError unless there is exactly one signature.
             signature = interpreter.get_signature_runner()
-            return _Interpreter(interpreter, signature.get_input_details(), signature.get_output_details())
+            return _Interpreter(files[0].name, interpreter, signature.get_input_details(), signature.get_output_details())
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
 
@@ -47,7 +47,8 @@ class LiteRt:
 class _Interpreter:
     """Sets, invokes and gets by tensor index: a signature runner allocates anew in each call and takes 60 % longer."""
 
-    def __init__(self, interpreter: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+    def __init__(self, file: str, interpreter: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
+        self.file = file
         self._interpreter = interpreter
         self._inputs = [(name, detail["index"]) for name, detail in inputs.items()]
         self._int32 = {name for name, detail in inputs.items() if detail["dtype"] is np.int32}
@@ -59,7 +60,7 @@ class _Interpreter:
         interpreter = self._interpreter
         try:
             if len(inputs) != len(self._inputs):
-                refuse(self.expected, inputs)
+                refuse(self.file, self.expected, inputs)
             if self._int32:
                 inputs = self._narrowed(inputs)
             for name, index in self._inputs:
@@ -67,7 +68,7 @@ class _Interpreter:
             interpreter.invoke()
             return {name: interpreter.get_tensor(index) for name, index in self._outputs}
         except (ValueError, RuntimeError, KeyError) as error:
-            refuse(self.expected, inputs, error)
+            refuse(self.file, self.expected, inputs, error)
 
     def _narrowed(self, inputs: Arrays) -> Arrays:
         """The converter turns a graph's int64 inputs into int32; callers keep to the graph. Floats stay, and are refused."""

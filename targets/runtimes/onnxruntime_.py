@@ -40,13 +40,14 @@ class OnnxRuntime:
             session = onnxruntime.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
         except _errors() as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
-        return _Session(session)
+        return _Session(files[0].name, session)
 
 
 class _Session:
     """`session` is open to all: the benchmark runs it bare, beside the predictor."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, file: str, session: Any) -> None:
+        self.file = file
         self.session = session
         self.expected = {spec.name: _input(spec) for spec in session.get_inputs()}
         self.batch = fixed_batch(self.expected)
@@ -61,7 +62,7 @@ class _Session:
                 return {self._outputs[0]: values[0]}
             return dict(zip(self._outputs, values, strict=True))
         except self._errors as error:
-            refuse(self.expected, inputs, error)
+            refuse(self.file, self.expected, inputs, error)
 
 
 def _input(spec: Any) -> Input:

@@ -49,7 +49,7 @@ class Torch:
         except (UserError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
         expected = {name: Input((None, *spec.shape[1:]) if spec.shape else (), spec.dtype) for name, spec in graph.inputs.items()}
-        return _Module(graph.module.eval(), expected, graph.outputs)
+        return _Module(files[0].name, graph.module.eval(), expected, graph.outputs)
 
 
 class _Module:
@@ -57,15 +57,16 @@ class _Module:
 
     batch = None
 
-    def __init__(self, module: Callable[..., Any], expected: Mapping[str, Input], outputs: tuple[str, ...]) -> None:
+    def __init__(self, file: str, module: Callable[..., Any], expected: Mapping[str, Input], outputs: tuple[str, ...]) -> None:
         import torch
 
+        self.file = file
         self._module, self.expected, self._outputs = module, expected, outputs
         self._inference, self._tensor = torch.inference_mode, torch.from_numpy
 
     def __call__(self, inputs: Arrays) -> Arrays:
         if mismatch(self.expected, inputs):
-            refuse(self.expected, inputs)
+            refuse(self.file, self.expected, inputs)
         with self._inference():
             # from_numpy shares memory, and warns where that could write to an array that is read-only.
             found = self._module(*(self._tensor(np.require(inputs[name], requirements=["C", "W"])) for name in self.expected))

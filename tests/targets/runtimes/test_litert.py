@@ -73,7 +73,7 @@ def test_outputs_belong_to_the_caller(predict):
 def test_wrong_inputs_are_named(predict, change, words):
     with pytest.raises(ValueError) as error:
         predict({**INPUTS, **change})
-    assert str(error.value) == words
+    assert str(error.value) == f"{predict.file}: {words}"
 
 
 def test_a_wrong_name_is_named(predict):

@@ -41,7 +41,7 @@ def test_outputs_belong_to_the_caller(predict, inputs):
 def test_wrong_inputs_are_named(predict, inputs, change, words):
     with pytest.raises(ValueError) as error:
         predict({**inputs, **change})
-    assert str(error.value) == words
+    assert str(error.value) == f"{predict.file}: {words}"
 
 
 def test_a_missing_input_is_named(predict, inputs):

@@ -53,7 +53,7 @@ def test_outputs_belong_to_the_caller(load, inputs):
 def test_wrong_inputs_are_named(load, inputs, batch, change, words):
     with pytest.raises(ValueError) as error:
         load(batch)({**inputs, **change})
-    assert str(error.value) == words
+    assert str(error.value) == f"tiny.xml: {words}"
 
 
 def test_a_wrong_name_is_named(load, inputs):

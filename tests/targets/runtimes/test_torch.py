@@ -67,4 +67,4 @@ def test_arrays_that_are_read_only_or_reversed_are_taken(predict):
 def test_wrong_inputs_are_named(predict, inputs, words):
     with pytest.raises(ValueError) as error:
         predict(inputs)
-    assert str(error.value) == words
+    assert str(error.value) == f"{predict.file}: {words}"
