@@ -12,7 +12,10 @@ RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
 
 .DEFAULT_GOAL := demo
 .DELETE_ON_ERROR:
-.PHONY: demo help setup cpu compare test check format published bench-measure clean debian
+# Each is remade with the preset that its recipe names. The last one's page is the README's picture.
+PUBLISHED := $(filter-out lenet5_mnist digits mnist,$(sort $(basename $(notdir $(wildcard pipeline/recipes/*.toml))))) digits mnist
+
+.PHONY: demo help setup cpu coverage compare test check format published bench-measure clean debian
 
 demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
 	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
@@ -35,6 +38,9 @@ $(STAMP): pyproject.toml constraints.txt
 cpu: setup ## Run RECIPE=... on this machine's CPU (PRESET=quick|full, FLAGS=--dry-run ...)
 	@./edgepress run $(RECIPE) --target cpu $(RUN_FLAGS)
 
+coverage: setup ## Every architecture in every format, as the published reports and yours show
+	@./edgepress coverage $(FLAGS)
+
 compare: setup ## Line up two reports: A=... B=... (FLAGS='--fail-on "quality drop > 0.5 points"')
 	@./edgepress compare $(A) $(B) $(FLAGS)
 
@@ -55,9 +61,9 @@ debian: ## Debian packages that the tests use: installed as root, named elsewher
 	    echo "installing chromium"; apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
 	  else echo "chromium is not installed: the tests of the report page will be skipped (apt-get install chromium)"; fi; }
 
-published: setup ## Remake reports/published/ (an hour; resumes) and the README's tables and picture
-	@./edgepress run pipeline/recipes/digits.toml --target cpu --publish reports/published/digits
-	@./edgepress run pipeline/recipes/mnist.toml --target cpu --preset full --publish reports/published/mnist
+published: setup ## Remake reports/published/ (hours; resumes where it stopped) and the README's tables and picture
+	@for name in $(PUBLISHED); do echo "publishing $$name"; \
+	  ./edgepress run pipeline/recipes/$$name.toml --target cpu --publish reports/published/$$name --resume || exit; done
 	@$(RUN) -m reports.excerpt README.md
 	@command -v chromium >/dev/null 2>&1 && chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1000 \
 	  --screenshot=reports/published/page.png "file://$${EDGEPRESS_HOME:-$(CURDIR)/build}/runs/latest/index.html" >/dev/null 2>&1 \
