@@ -3,6 +3,12 @@
 <!-- table: reports/published/mnist.json lenet5 -->
 ...
 <!-- end -->
+
+and, with every model of a folder's reports in one line each:
+
+<!-- models: reports/published -->
+...
+<!-- end -->
 """
 
 from __future__ import annotations
@@ -17,6 +23,12 @@ from reports.record import Record, Report
 from reports.verdict import baseline, size_ratio
 
 MARKED = re.compile(r"(<!-- table: (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+ALL = re.compile(r"(<!-- models: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+RUNTIMES = {"onnxruntime": "ONNX Runtime", "litert": "LiteRT", "openvino": "OpenVINO"}
+INT8 = " | ".join(f"int8, {name}" for name in RUNTIMES.values())
+MODELS = f"""| model | data | metric | float32 | {INT8} | file, int8 | p50, int8 |
+|---|---|---|---|{"---|" * len(RUNTIMES)}---|---|
+"""
 HEAD = """| variant | runtime | accuracy | to reference | file | ratio | p50 | time ratio, 95 % |
 |---|---|---|---|---:|---:|---:|---|
 """
@@ -24,7 +36,50 @@ HEAD = """| variant | runtime | accuracy | to reference | file | ratio | p50 | t
 
 def filled(text: str, root: Path) -> str:
     """A document with every marked table made anew from its report; `root` is what the reports' paths start from."""
-    return MARKED.sub(lambda match: match[1] + table(load(root / match[2]), match[3]) + match[4], text)
+    text = MARKED.sub(lambda match: match[1] + table(load(root / match[2]), match[3]) + match[4], text)
+    return ALL.sub(lambda match: match[1] + models(root, match[2]) + match[3], text)
+
+
+def models(root: Path, folder: str) -> str:
+    """Every model of the folder's reports: its float32 quality, what int8 made of it, bytes and time in ONNX Runtime."""
+    rows = []
+    for path in sorted((root / folder).glob("*.json")):
+        report = load(path)
+        for name in dict.fromkeys(record.model for record in report.records):
+            chosen = [record for record in report.records if record.model == name]
+            rows.append(_model(chosen, f"[{name}]({folder}/{path.stem}.md)"))
+    return MODELS + "".join(rows)
+
+
+def _model(records: list[Record], link: str) -> str:
+    plain = {record.runtime: record for record in records if not record.steps}
+    int8 = {record.runtime: record for record in records if [step["technique"] for step in record.steps] == ["quantize_static"]}
+    first = plain["onnxruntime"]
+    quality, small = first.quality, int8.get("onnxruntime", first)
+    file, paired = size_ratio(small, first, "file"), small.versus_baseline
+    p50 = first.latency_ms.p50 if first.latency_ms else None
+    cells = [
+        link,
+        first.dataset,
+        words.metric(quality.metric) if quality else words.NONE,
+        (words.plus_minus(quality) if quality else f"{first.status}: {first.reason}") + _seeds(plain),
+        *(_changed(int8.get(runtime)) for runtime in RUNTIMES),
+        f"{words.kilobytes(first.bytes.file)}, {words.ratio(file)}",
+        f"{words.milliseconds(p50)}, {words.interval(paired)}",
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _seeds(references: dict[str, Record]) -> str:
+    found = [words.seeds(record.quality) for record in references.values() if record.quality and record.quality.seeds]
+    return f"; {found[0]}" if found else ""
+
+
+def _changed(record: Record | None) -> str:
+    if record is None or not (quality := record.quality):
+        return words.NONE if record is None else record.status
+    delta = quality.versus_reference
+    return f"{words.difference(delta.delta, quality.metric)}, {delta.verdict}" if delta else words.plus_minus(quality)
 
 
 def table(report: Report, model: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reports import words
-from reports.record import Quality, Record, Report
+from reports.record import Quality, Report
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,15 @@ def samples(report: Report) -> list[Sample]:
 def beside(report: Report) -> list[Beside]:
     """The details of all cells that have some."""
     found = [
-        Beside(name, record.variant, list(_numbers(record, record.quality)))
+        Beside(name, record.variant, list(_numbers(record.quality)))
         for record, name in zip(report.records, words.names(report.records), strict=True)
         if record.quality
     ]
     return [each for each in found if each.numbers]
 
 
-def _numbers(record: Record, quality: Quality) -> Iterator[str]:
+def _numbers(quality: Quality) -> Iterator[str]:
     if quality.seeds:
-        seeds, fraction = quality.seeds, words.is_fraction(quality.metric)
-        mean = f"{100 * seeds.mean:.2f} %" if fraction else f"{seeds.mean:.4g}"
-        deviation = f"{100 * seeds.deviation:.2f} points" if fraction else f"{seeds.deviation:.2g}"
-        yield f"{words.metric(quality.metric)} over {len(seeds.values)} seeds {mean}, standard deviation {deviation}"
+        yield words.seeds(quality)
     for detail in quality.details:
         yield f"{words.metric(detail.metric)} {words.number(detail.value, detail.low, detail.high, detail.metric)}"

@@ -68,6 +68,17 @@ def number(value: float, low: float | None, high: float | None, metric: str) -> 
     return shown if low is None or high is None else f"{shown} [{scale * low:{digits}}, {scale * high:{digits}}]"
 
 
+def seeds(quality: Quality) -> str:
+    """`mean of 5 seeds 81.50 %, standard deviation 0.40 points`."""
+    found = quality.seeds
+    if found is None:
+        return NONE
+    fraction = is_fraction(quality.metric)
+    mean = f"{100 * found.mean:.2f} %" if fraction else f"{found.mean:.4g}"
+    deviation = f"{100 * found.deviation:.2f} points" if fraction else f"{found.deviation:.2g}"
+    return f"mean of {len(found.values)} seeds {mean}, standard deviation {deviation}"
+
+
 def kilobytes(size: int | None) -> str:
     """Thousands of bytes, as file managers count; one decimal below 100."""
     if size is None:

@@ -44,7 +44,7 @@ def test_cells_that_made_the_same_stand_together(report):
 def test_details_come_with_their_intervals_and_seeds_with_their_deviation(report):
     first, second = beside(report)
     assert first.numbers == [
-        "nats per character over 2 seeds 1.64, standard deviation 0.028",
+        "mean of 2 seeds 1.64, standard deviation 0.028",
         "perplexity 5.053 [4.950, 5.150]",
         "spikes 12.00",
     ]
