@@ -21,6 +21,7 @@ def finished(content: bytes, inputs: Sequence[str], outputs: Sequence[str], prov
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    _read_int8_again(model)
     for subgraph in model.subgraphs:
         for index, tensor in enumerate(subgraph.tensors):
             tensor.name = str(index)
@@ -31,6 +32,27 @@ def finished(content: bytes, inputs: Sequence[str], outputs: Sequence[str], prov
     _stamp(model, provenance)
     _align(model)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _read_int8_again(model: Any) -> None:
+    """Gives operators that write int8 the int8 inputs which the quantizer took from them.
+
+    ai-edge-quantizer 0.10 counts a graph's output as a consumer with the number -1. Where such an output is also read inside,
+    the dequantized copy that is meant for the outside goes to operator -1, the last one, too: a float input beside int8
+    weights, which no runtime loads.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    edges = (schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE)
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    for subgraph in model.subgraphs:
+        source = {
+            operator.outputs[0]: operator.inputs[0] for operator in subgraph.operators if codes[operator.opcodeIndex] == edges[1]
+        }
+        for operator in subgraph.operators:
+            writes_int8 = all(subgraph.tensors[index].type == schema.TensorType.INT8 for index in operator.outputs)
+            if writes_int8 and codes[operator.opcodeIndex] not in edges:
+                operator.inputs = [source.get(index, index) for index in operator.inputs]
 
 
 def _rename(entries: Any, tensors: Any, names: dict[str, str]) -> None:

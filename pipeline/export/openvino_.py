@@ -11,7 +11,7 @@ from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
 from pipeline.export._common import calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model
 from pipeline.export._quiet import quiet
-from pipeline.export._recurrent import store_openvino_as_int8
+from pipeline.export._recurrent import OPENVINO_WEIGHTS, store_openvino_as_int8
 from pipeline.export._trace import refusal
 from targets.runtimes._openvino import library
 
@@ -73,6 +73,8 @@ def _static_int8(model: Any, precision: Precision, samples: list[Arrays]) -> Any
             nncf.Dataset(samples),
             subset_size=len(samples),
             fast_bias_correction=True,
+            # It would give a recurrent operation's input and state one scale: outputs of an LSTM then correlate 0.75.
+            ignored_scope=nncf.IgnoredScope(types=[*OPENVINO_WEIGHTS], validate=False),
             advanced_parameters=AdvancedQuantizationParameters(
                 overflow_fix=OverflowFix.ENABLE,
                 # The default averages the samples' ranges and so clips half of them: 3 times the error here.
