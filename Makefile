@@ -15,7 +15,7 @@ RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
 # Each is remade with the preset that its recipe names. The last one's page is the README's picture.
 PUBLISHED := $(filter-out lenet5_mnist digits mnist,$(sort $(basename $(notdir $(wildcard pipeline/recipes/*.toml))))) digits mnist
 
-.PHONY: demo help setup cpu coverage compare test check format published bench-measure clean debian
+.PHONY: demo help setup cpu coverage compare test check format published bench-measure bench-som clean debian
 
 demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
 	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
@@ -71,6 +71,9 @@ published: setup ## Remake reports/published/ (hours; resumes where it stopped) 
 
 bench-measure: setup ## How well the measuring measures: build/bench/measure.json
 	@$(RUN) -m pipeline.bench.measure
+
+bench-som: setup ## Our self-organizing map beside MiniSom's: build/bench/som.json
+	@$(RUN) -m pipeline.bench.som
 
 clean: ## Remove what runs made (not .venv)
 	rm -rf build
