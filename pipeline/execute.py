@@ -52,6 +52,8 @@ class Watcher(Protocol):
 class _Worker:
     process: subprocess.Popen[str]
     step: Step | None = None
+    listener: threading.Thread = field(init=False)
+    """Hands on what the process says, until it ends."""
 
     def send(self, task: Json) -> None:
         assert self.process.stdin is not None  # Popen was given a pipe
@@ -150,6 +152,11 @@ class _Pool:
             worker.process.kill()
         for worker in self._workers:
             worker.process.wait()
+            worker.listener.join()
+            for pipe in (worker.process.stdin, worker.process.stdout):
+                if pipe:
+                    with contextlib.suppress(BrokenPipeError):  # what it did not take is of no use any more
+                        pipe.close()
 
     def _free(self) -> _Worker | None:
         for worker in list(self._workers):
@@ -175,7 +182,8 @@ class _Pool:
                 start_new_session=True,  # ctrl-c reaches us alone; we end the workers
             )
         worker = _Worker(process)
-        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
+        worker.listener.start()
         return worker
 
     def _listen(self, worker: _Worker) -> None:
