@@ -13,6 +13,8 @@ from pipeline.errors import UserError
 from pipeline.files import disk_full
 from pipeline.places import home
 
+MOST_LISTED = 16
+"""Fetched files that are printed one by one."""
 RECIPE = click.argument("recipe", type=click.Path(path_type=Path))
 
 
@@ -110,7 +112,8 @@ def fetch(name: str) -> None:
     console = Console(stderr=True)
     with bar(console, f"fetching {name}") as progress:
         files = fetch(name, data_root(), progress)
-    click.echo("\n".join(map(str, files)) or f"{name}: nothing to fetch, it ships inside a package")
+    shown = [f"{len(files)} files in {files[0].parent}"] if len(files) > MOST_LISTED else list(map(str, files))
+    click.echo("\n".join(shown) or f"{name}: nothing to fetch, it ships inside a package")
 
 
 @cli.group()

@@ -2,7 +2,8 @@
 
 Every file is checked against its declared size and sha256 before it takes its name, so neither a server nor a line needs to
 be trusted. What was interrupted goes on where it stopped. `EDGEPRESS_MIRROR` names another base URL that has the
-layout of a data root, `<mirror>/<data set>/files/<file>`: `python -m http.server` in a data root is a mirror.
+layout of a data root, `<mirror>/<data set>/<folder>/<file>` (the folder is `files` unless the data set names another):
+`python -m http.server` in a data root is a mirror.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from models.data._download import Download, folder
+from models.data._download import FILES, Download, folder
 from pipeline import registry
 from pipeline.core import Progress
 from pipeline.errors import UserError
@@ -28,20 +29,23 @@ TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and seconds of silence while reading."""
 CHUNK = 1 << 16
 """Bytes read at a time."""
+MOST_NAMED = 8
+"""Files that a line names; of more it gives the number."""
 
 
 def fetch(name: str, root: Path, progress: Progress) -> list[Path]:
-    """Gets what is missing of a data set into `root/<name>/files`; progress is in bytes.
+    """Gets what is missing of a data set into its folder below `root/<name>`; progress is in bytes.
 
     Returns all its files; none, after saying so, when it comes with an installed package. A UserError in one line for no
     network, wrong content or a full disk: no wrong file is left behind, and a partial one is continued next time.
     """
+    source = registry.find("data", name)
     # A user's own data set need not say where it can be had.
-    downloads: tuple[Download, ...] = getattr(registry.find("data", name), "downloads", ())
+    downloads: tuple[Download, ...] = getattr(source, "downloads", ())
     if not downloads:
         progress(1, 1, f"{name}: nothing to fetch, its files are here already")
         return []
-    place = folder(root, name)
+    place = folder(root, name, getattr(source, "folder", FILES))
     total = sum(download.bytes for download in downloads)
     try:
         missing = [download for download in downloads if not _right(place / download.file, download)]
@@ -61,7 +65,7 @@ def _fetch_missing(name: str, place: Path, missing: list[Download], total: int, 
     done = total - sum(download.bytes for download in missing)
     with _locked(place), requests.Session() as session:
         for download in missing:
-            url = f"{mirror.rstrip('/')}/{Path(name).stem}/files/{download.file}" if mirror else download.url
+            url = f"{mirror.rstrip('/')}/{Path(name).stem}/{place.name}/{download.file}" if mirror else download.url
             part = place / f"{download.file}.part"
             try:
                 for size in _receive(session, url, download, part):
@@ -148,7 +152,8 @@ def _network_error(url: str, error: Exception, place: Path, missing: list[Downlo
         what = f"{url}: the server says {error.response.status_code} {error.response.reason}"
     else:
         what = f"no connection to {urlsplit(url).hostname or url} ({type(error).__name__})"
-    files = ", ".join(download.file for download in missing)
+    many = len(missing) > MOST_NAMED
+    files = f"the {len(missing)} missing files" if many else ", ".join(download.file for download in missing)
     return UserError(f"{what}; try again later, set EDGEPRESS_MIRROR to another base URL, or put {files} into {place} by hand")
 
 

@@ -301,3 +301,47 @@ def test_digits_has_nothing_to_fetch(tmp_path: Path) -> None:
 def test_an_unknown_data_set_has_a_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean 'mnist'"):
         fetch("mnits", tmp_path, Progress())
+
+
+MANY = '''
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+from models.data._download import Listed
+
+@final
+@dataclass(frozen=True)
+class Many:
+    """A data set in a folder of its own, its files in a list."""
+
+    folder = "recordings"
+    downloads = Listed(Path(__file__).with_suffix(".sha256"), "{base}")
+'''
+
+
+def write_list(path: Path, base: str, content: dict[str, bytes]) -> str:
+    path.write_text(MANY.format(base=base))
+    lines = (f"{hashlib.sha256(body).hexdigest()} {len(body)} {name}\n" for name, body in content.items())
+    path.with_suffix(".sha256").write_text("".join(lines))
+    return str(path)
+
+
+def test_a_list_of_files_goes_into_the_folder_that_the_data_set_names(tmp_path: Path, server: Server) -> None:
+    source = write_list(tmp_path / "many.py", server.base, CONTENT)
+    place = tmp_path / "data/many/recordings"
+    check(get(source, place), place)
+    assert server.asked == [("/a.gz", None), ("/b.gz", None)]
+
+
+def test_a_mirror_has_that_folder_too(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEPRESS_MIRROR", server.base)
+    place = tmp_path / "data/many/recordings"
+    check(get(write_list(tmp_path / "many.py", "http://nowhere.invalid", CONTENT), place), place)
+    assert [path for path, _ in server.asked] == ["/many/recordings/a.gz", "/many/recordings/b.gz"]
+
+
+def test_a_line_does_not_name_thousands_of_files(tmp_path: Path, server: Server) -> None:
+    server.status = HTTPStatus.NOT_FOUND
+    content = {f"{number}.wav": b"x" for number in range(3000)}
+    with pytest.raises(UserError, match=r"put the 3000 missing files into .*recordings by hand"):
+        get(write_list(tmp_path / "many.py", server.base, content), tmp_path / "data/many/recordings")
