@@ -1,0 +1,27 @@
+"""Long short-term memory (Hochreiter & Schmidhuber, 1997) as a language model of characters (Graves, 2013)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import nn
+
+from models._recurrent import RecurrentLanguageModel
+from pipeline.core import Train
+
+
+@final
+@dataclass(frozen=True)
+class LSTM(RecurrentLanguageModel):
+    """LSTM layers with forget gates (Gers et al., 2000): besides the hidden state a cell that gates write and erase."""
+
+    states: ClassVar = ("hidden", "cell")
+    presets: ClassVar = {
+        "quick": Train(epochs=8, batch=16, samples=512, learning_rate=5e-3),
+        "full": Train(epochs=12, batch=64, learning_rate=4e-3),
+    }
+
+    def recurrent(self, inputs: int, hidden: int) -> nn.RNNBase:
+        """Torch's LSTM layers."""
+        return nn.LSTM(inputs, hidden, self.layers, batch_first=True, dropout=self.dropout if self.layers > 1 else 0.0)
