@@ -40,6 +40,8 @@ def fetch(name: str, root: Path, progress: Progress) -> list[Path]:
     network, wrong content or a full disk: no wrong file is left behind, and a partial one is continued next time.
     """
     source = registry.find("data", name)
+    if parts := getattr(source, "made_of", ()):  # it has no files of its own
+        return [file for part in parts for file in fetch(part, root, progress)]
     # A user's own data set need not say where it can be had.
     downloads: tuple[Download, ...] = getattr(source, "downloads", ())
     if not downloads:

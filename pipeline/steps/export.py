@@ -110,7 +110,8 @@ def _parity(
         return worst
     values = [task.value(collect(task, these, data, "validation", METRIC_SAMPLES)) for these in (torch_predictors, predictors)]
     drop = (values[0] - values[1]) * (1 if task.higher_is_better else -1)
-    tolerance = METRIC_TOLERANCE * abs(values[0])
+    whole = 1.0 if task.unit == "fraction" else abs(values[0])
+    tolerance = max(METRIC_TOLERANCE * whole, task.margin)
     return Parity(worst.max_abs_diff, tolerance, drop <= tolerance, metric_drop=drop)
 
 

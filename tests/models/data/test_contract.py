@@ -22,7 +22,7 @@ NAMES = registry.names("data")
 def loaded(name: str) -> Dataset:
     source = registry.find("data", name)
     root = os.environ.get("EDGEPRESS_DATA")
-    if source.downloads and root is None:
+    if (source.downloads or getattr(source, "made_of", ())) and root is None:
         pytest.skip(f"set EDGEPRESS_DATA to the folder that holds {name}/files")
     dataset: Dataset = source().load(Path(root or "unused"))
     return dataset
@@ -46,11 +46,12 @@ def test_is_a_frozen_dataclass_that_states_licence_and_origin(name: str) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_missing_files_name_the_command_that_gets_them(name: str, tmp_path: Path) -> None:
     source = registry.find("data", name)
-    if not source.downloads:
+    if not (source.downloads or getattr(source, "made_of", ())):
         assert all(path.is_file() for path in source().files(tmp_path))
         return
+    whose = "|".join(getattr(source, "made_of", (name,)))  # the sets that it is made of, where it has no files of its own
     for call in (source().files, source().load):
-        with pytest.raises(UserError, match=rf"is missing; get it with `\./edgepress data fetch {name}`.*EDGEPRESS_DATA"):
+        with pytest.raises(UserError, match=rf"is missing; get it with `\./edgepress data fetch ({whose})`.*EDGEPRESS_DATA"):
             call(tmp_path)
 
 
