@@ -24,7 +24,7 @@ def read(path: Path, expected: Mapping[str, tuple[str, int]]) -> Arrays:
     try:
         with zipfile.ZipFile(path) as file:
             return {name: _member(path, file, name, *kind) for name, kind in expected.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:  # the last: "is encrypted"
         raise UserError(f"{path}: damaged ({error}), expected a .npz file with arrays {', '.join(expected)}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}), expected a .npz file") from error

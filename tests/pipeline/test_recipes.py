@@ -36,7 +36,11 @@ def test_a_ready_recipe_can_be_read(path: Path, preset: str) -> None:
     assert read(path, preset).models
 
 
-@pytest.mark.parametrize("pair", pairs(), ids=str)
+FIRST = list({pair.family.name: pair for pair in reversed(pairs())}.values())
+"""Each architecture once, on the data of the first recipe that has it."""
+
+
+@pytest.mark.parametrize("pair", FIRST, ids=str)
 def test_float_and_int8_in_three_formats_each_proven(pair: Pair, synthetic_data: Path, tmp_path: Path) -> None:
     model = {"model": pair.family.name, **pair.family.options, "train": {"epochs": 1, "samples": 48, "batch": 8}}
     data = {"data": pair.data.name, **pair.data.options}

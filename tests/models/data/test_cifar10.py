@@ -161,6 +161,10 @@ def test_real_data_has_its_published_statistics() -> None:
     root = os.environ.get("EDGEPRESS_DATA")
     if root is None:
         pytest.skip("set EDGEPRESS_DATA to test the downloaded data sets")
+    try:
+        Cifar10().files(Path(root))
+    except UserError as error:
+        pytest.skip(str(error))  # a data root need not hold every set
     dataset = Cifar10().load(Path(root))
     assert {split: dataset.size(split) for split in dataset.splits} == {"train": 45_000, "validation": 5_000, "test": 10_000}
     # Not a digest: the images' order, and so the validation split, is the archive's or that of whoever packed them anew.

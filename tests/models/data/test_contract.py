@@ -24,7 +24,12 @@ def loaded(name: str) -> Dataset:
     root = os.environ.get("EDGEPRESS_DATA")
     if (source.downloads or getattr(source, "made_of", ())) and root is None:
         pytest.skip(f"set EDGEPRESS_DATA to the folder that holds {name}/files")
-    dataset: Dataset = source().load(Path(root or "unused"))
+    try:
+        dataset: Dataset = source().load(Path(root or "unused"))
+    except UserError as error:
+        if "is missing; get it with" not in str(error):
+            raise
+        pytest.skip(str(error))  # a data root need not hold every set
     return dataset
 
 
@@ -62,9 +67,10 @@ def test_loads_three_splits_that_fit_the_domain(name: str) -> None:
     assert dataset.domain.name == name
     for split, arrays in dataset.splits.items():
         assert {len(array) for array in arrays.values()} == {dataset.size(split)}
-        prepared = dataset.batch(split, np.arange(4))
+        count = min(4, dataset.size(split))  # a graph is one sample
+        prepared = dataset.batch(split, np.arange(count))
         for field, spec in dataset.domain.inputs.items():
-            assert prepared[field].shape == (4, *spec.shape[1:])
+            assert prepared[field].shape == (count, *spec.shape[1:])
             assert prepared[field].dtype == np.dtype(spec.dtype)
 
 
