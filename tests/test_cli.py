@@ -219,6 +219,16 @@ def test_a_run_writes_its_page_and_points_latest_at_it(finished_run: Any, finish
     assert "this very plan" not in finished(*RUN, "--publish", "kept", "--resume").stdout
 
 
+def test_coverage_is_computed_from_ones_own_runs(finished: Any) -> None:
+    done = finished("coverage", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {(row["family"], row["techniques"]): row["formats"] for row in json.loads(done.stdout)["rows"]}
+    assert set(rows) == {("mlp", "float32"), ("mlp", "prune_structured"), ("mlp", "quantize_static")}
+    assert rows["mlp", "quantize_static"]["onnx"]["parity"] is True
+    shown = finished("coverage")
+    assert "quantize_static" in shown.stdout and "No report tells of:" in shown.stdout
+
+
 def test_compare_gates_on_what_got_worse(finished_run: Any, tmp_path: Path, cli: Any) -> None:
     report = json.loads(finished_run[1].stdout)
     for cell in report["records"]:
