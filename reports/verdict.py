@@ -115,9 +115,9 @@ def _quality(record: Record) -> str:
         return "quality not measured"
     paired, metric = record.quality.versus_reference, record.quality.metric
     if paired is None:
-        return f"{metric} not compared with the reference"
+        return f"{words.metric(metric)} not compared with the reference"
     amount = f"{words.difference(paired.delta, metric)} {words.span(paired.low, paired.high, metric)}"
-    return f"{metric} {paired.verdict}" + ("" if paired.verdict == "equivalent" else f" ({amount})")
+    return f"{words.metric(metric)} {paired.verdict}" + ("" if paired.verdict == "equivalent" else f" ({amount})")
 
 
 def _effects(record: Record, reference: Record | None) -> tuple[list[str], list[str], bool]:

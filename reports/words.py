@@ -64,8 +64,8 @@ def number(value: float, low: float | None, high: float | None, metric: str) -> 
     ('5.123 [5.000, 5.250]', '97.0 %')
     """
     scale, unit, digits = (100, " %", ".1f") if is_fraction(metric) else (1, "", "#.4g")
-    shown = f"{scale * value:{digits}}{unit}"
-    return shown if low is None or high is None else f"{shown} [{scale * low:{digits}}, {scale * high:{digits}}]"
+    shown, *bounds = (f"{scale * each:{digits}}".rstrip(".") for each in (value, low, high) if each is not None)
+    return f"{shown}{unit} [{', '.join(bounds)}]" if len(bounds) == 2 else f"{shown}{unit}"
 
 
 def seeds(quality: Quality) -> str:
