@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from models.tasks.classification import Classification
 from pipeline.core import ParityError, Unsupported
 from pipeline.errors import UserError
 from pipeline.steps import export
@@ -84,6 +85,7 @@ def test_a_quantized_file_is_judged_by_its_metric(step, trained, monkeypatch: py
     assert made.facts["parity"]["ok"]
     assert abs(made.facts["parity"]["metric_drop"]) <= 0.1
     monkeypatch.setattr(export, "METRIC_TOLERANCE", -1.0)
+    monkeypatch.setattr(Classification, "margin", -1.0)
     with pytest.raises(ParityError, match=r"loses .* of the metric on validation samples"):
         step("export", int8, format="onnx", runtime="onnxruntime")
     with pytest.raises(Unsupported, match="torch eager runs float32"):
