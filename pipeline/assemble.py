@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from statistics import mean, stdev
@@ -20,21 +21,8 @@ from pipeline.sizes import bundle_bytes, file_bytes
 from pipeline.sources import version
 from pipeline.steps.export import SAMPLE
 from pipeline.store import Store
-from reports.record import (
-    Bytes,
-    Detail,
-    Example,
-    Host,
-    LatencyRatio,
-    Parity,
-    Predicted,
-    Quality,
-    QualityDelta,
-    Record,
-    Report,
-    Run,
-    Seeds,
-)
+from reports.document import quality
+from reports.record import Bytes, Host, LatencyRatio, Parity, Predicted, Quality, Record, Report, Run, Seeds
 
 if TYPE_CHECKING:
     from targets._sampling import Measured, MeasureSet
@@ -149,16 +137,8 @@ def _ratio(samples: Samples | Failure | None, baseline: Samples | Failure | None
 
 
 def _quality(judged: Outcome, seeds: list[Outcome]) -> Quality:
-    facts = dict(judged.facts)
-    versus = facts.pop("versus_reference")
     values = [judged.facts["value"], *(each.facts["value"] for each in seeds if each.status == "ok")]
-    parts = {
-        "versus_reference": QualityDelta(**versus) if versus else None,
-        "details": [Detail(**each) for each in facts["details"]],
-        "seeds": Seeds(values, mean(values), stdev(values)) if len(values) > 1 else None,
-        "examples": [Example(**each) for each in facts["examples"]],
-    }
-    return Quality(**{**facts, **parts})
+    return replace(quality(judged.facts), seeds=Seeds(values, mean(values), stdev(values)) if len(values) > 1 else None)
 
 
 def _predicted(cell: Cell, outcomes: Mapping[str, Outcome]) -> Predicted | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pipeline.core import Arrays, Task
-from reports.record import Detail, Quality, QualityDelta, QualityVerdict
+from reports.record import Quality, QualityDelta, QualityVerdict
 
 
 def quality(task: Task, evidence: Arrays) -> Quality:
     """The metric with its interval."""
     low, high = task.interval(evidence)
     n = len(next(iter(evidence.values())))
-    details = [Detail(each.metric, each.value, each.low, each.high) for each in task.details(evidence)]
+    details = list(task.details(evidence))
     return Quality(task.metric, task.value(evidence), low, high, n, task.higher_is_better, details=details)
 
 

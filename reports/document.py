@@ -73,18 +73,20 @@ def _maybe(make: Callable[..., Made], raw: dict[str, Any] | None) -> Made | None
     return None if raw is None else make(**raw)
 
 
+def quality(raw: dict[str, Any]) -> nouns.Quality:
+    """A quality from its JSON form."""
+    parts = {
+        "versus_reference": _maybe(nouns.QualityDelta, raw.get("versus_reference")),
+        "details": [nouns.Detail(**each) for each in raw.get("details", ())],
+        "seeds": _maybe(nouns.Seeds, raw.get("seeds")),
+        "examples": [nouns.Example(**each) for each in raw.get("examples", ())],
+    }
+    return nouns.Quality(**{**raw, **parts})
+
+
 def _record(raw: dict[str, Any]) -> Record:
-    quality = raw.get("quality")
-    if quality is not None:
-        parts = {
-            "versus_reference": _maybe(nouns.QualityDelta, quality.get("versus_reference")),
-            "details": [nouns.Detail(**each) for each in quality.get("details", ())],
-            "seeds": _maybe(nouns.Seeds, quality.get("seeds")),
-            "examples": [nouns.Example(**each) for each in quality.get("examples", ())],
-        }
-        quality = nouns.Quality(**{**quality, **parts})
     nested = {
-        "quality": quality,
+        "quality": quality(raw["quality"]) if raw.get("quality") else None,
         "bytes": nouns.Bytes(**raw.get("bytes", {})),
         "latency_ms": _maybe(nouns.Latency, raw.get("latency_ms")),
         "versus_baseline": _maybe(nouns.LatencyRatio, raw.get("versus_baseline")),

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pipeline.core import Detail as Detail  # what a judge says is what the report holds
+from pipeline.core import Example as Example
+
 SCHEMA = "edgepress.report/1"
 LatencyVerdict = Literal["faster", "slower", "equivalent", "inconclusive"]
 QualityVerdict = Literal["better", "worse", "equivalent", "inconclusive"]
@@ -24,16 +27,6 @@ class QualityDelta:
 
 
 @dataclass(frozen=True)
-class Detail:
-    """A number beside the metric; its interval is None where it has none."""
-
-    metric: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
 class Seeds:
     """The same training from several seeds, each judged by torch: how much of the value is luck."""
 
@@ -41,15 +34,6 @@ class Seeds:
     mean: float
     deviation: float
     """Standard deviation over the seeds (n - 1)."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """What the file made of one test sample, to be read."""
-
-    given: str
-    made: str
-    wanted: str | None = None
 
 
 @dataclass(frozen=True)

@@ -41,16 +41,17 @@ def shared_home(monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def synthetic_data() -> Path:
     """A data root with a tiny set in each layout that our readers know: what tests/synthetic/ writes, once."""
-    writers = sorted((ROOT / "tests" / "synthetic").glob("[!_]*.py"))
-    root = HOME / "data" / hashlib.sha256(b"".join(path.read_bytes() for path in writers)).hexdigest()[:16]
+    code = sorted((ROOT / "tests" / "synthetic").glob("*.py"))
+    root = HOME / "data" / hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:16]
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_suffix(".lock")):
         if not root.is_dir():
             fresh = root.with_suffix(".part")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir()
-            for path in writers:
-                runpy.run_path(str(path))["write"](fresh)
+            for path in code:
+                if not path.stem.startswith("_"):
+                    runpy.run_path(str(path))["write"](fresh)
             fresh.rename(root)
     return root
 

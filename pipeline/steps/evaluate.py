@@ -10,7 +10,6 @@ from pipeline.evaluate import collect, one_by_one
 from pipeline.files import load_arrays, save_arrays
 from pipeline.quality import quality, versus_reference
 from pipeline.steps.common import Input, Tools, dataset, spec
-from reports.record import Example
 
 EVIDENCE = "evidence.npz"
 EXAMPLES = 3
@@ -29,7 +28,7 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     evidence = collect(judge, predictors, data, "test", progress=tools.progress)
     save_arrays(folder / EVIDENCE, evidence)
     examples = judge.examples(predictors, data.batch("test", slice(0, EXAMPLES)))
-    found = replace(quality(judge, evidence), examples=[Example(each.given, each.made, each.wanted) for each in examples])
+    found = replace(quality(judge, evidence), examples=list(examples))
     if len(inputs) > 1:
         found = replace(found, versus_reference=versus_reference(judge, evidence, load_arrays(inputs[1].folder / EVIDENCE)))
     return asdict(found)
