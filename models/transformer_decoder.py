@@ -11,15 +11,17 @@ from annotated_types import Ge, Gt, Lt
 from torch import nn
 from torch.nn import functional
 
-from models._transformer import Block, Embedding, KeysValues, cached, causal, refuse_uneven
+from models._rotary import RotaryBlock, Rotation
+from models._transformer import KeysValues, cached, causal, refuse_uneven
 from models.tasks.language import Cached, Language
 from pipeline.core import Domain, Family, Graph, TensorSpec, Train
+from pipeline.errors import UserError
 
 
 @final
 @dataclass(frozen=True)
 class TransformerDecoder(Family):
-    """Pre-norm blocks under a causal mask, learned positions, the symbols' embedding used again to predict them.
+    """Pre-norm blocks under a causal mask, rotary positions, the symbols' embedding used again to predict them.
 
     Deployed as two graphs over one set of weights. "step" reads one symbol: the keys and values of those before it come in
     as inputs, so that its cost does not grow with them squared; only the new position's come out. "prefill" reads a prompt
@@ -40,6 +42,9 @@ class TransformerDecoder(Family):
     def build(self, domain: Domain) -> nn.Module:
         """Tokens int64 [N, T] -> logits [N, T, V], T at most one less than the domain's windows."""
         refuse_uneven("transformer_decoder", self.width, self.heads)
+        if self.width // self.heads % 2:
+            found = f"width = {self.width} gives each of heads = {self.heads} {self.width // self.heads} dimensions"
+            raise UserError(f"transformer_decoder: {found}; rotary positions turn pairs of them, so it must be an even number")
         return Decoder(domain.classes, _length(domain), self.layers, self.heads, self.width, self.dropout)
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -73,8 +78,11 @@ class Decoder(nn.Module):
 
     def __init__(self, symbols: int, length: int, layers: int, heads: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.embedding = Embedding(symbols, length, width, dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, 4 * width, dropout) for _ in range(layers))
+        self.embedding = nn.Embedding(symbols, width)
+        nn.init.normal_(self.embedding.weight, std=0.05)  # small, because these are also the weights of the logits
+        self.dropout = nn.Dropout(dropout)
+        rotation = Rotation(length, width // heads)
+        self.blocks = nn.ModuleList(RotaryBlock(width, heads, 4 * width, dropout, rotation) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -84,16 +92,16 @@ class Decoder(nn.Module):
     def read(self, tokens: torch.Tensor) -> tuple[torch.Tensor, list[KeysValues]]:
         """Logits [N, T, V] and each layer's keys and values of tokens int64 [N, T] that begin a text."""
         length = tokens.shape[1]
-        x = self.embedding(tokens, torch.arange(length, device=tokens.device))
+        x, positions = self.dropout(self.embedding(tokens)), torch.arange(length, device=tokens.device)[None]
         visible, made = causal(length, tokens.device), []
         for block in self.blocks:
-            x, own = block(x, visible)
+            x, own = block(x, positions, visible)
             made.append(own)
         return self.logits(x), made
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Of the residual stream [..., width]."""
-        return functional.linear(self.norm(x), self.embedding.symbols.weight)
+        return functional.linear(self.norm(x), self.embedding.weight)
 
 
 class Step(nn.Module):
@@ -111,10 +119,10 @@ class Step(nn.Module):
         Returns logits [N, V] and the position's own key and value [N, layers, heads, head_dim]; what the cache holds at its
         place and later is not looked at.
         """
-        x = self.decoder.embedding(token[:, None], position[:, None])
+        x = self.decoder.embedding(token[:, None])
         visible, made = cached(position, keys.shape[3]), []
         for layer, block in enumerate(self.decoder.blocks):
-            x, own = block(x, visible, (keys[:, layer], values[:, layer]))
+            x, own = block(x, position[:, None], visible, (keys[:, layer], values[:, layer]))
             made.append(own)
         key, value = (torch.stack(part, dim=1)[:, :, :, 0] for part in zip(*made, strict=True))
         return self.decoder.logits(x)[:, 0], key, value

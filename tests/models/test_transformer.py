@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 import torch
 
+from models._rotary import Rotation
 from models.data._subwords import END, PAD, START
 from models.transformer_decoder import Decoder, TransformerDecoder
 from models.transformer_seq2seq import Seq2Seq, TransformerSeq2Seq
@@ -140,3 +141,20 @@ def test_it_learns_one_batch_by_heart(family: Family, domain: Domain) -> None:
 def test_a_width_that_the_heads_cannot_share_is_refused(family: Family, domain: Domain) -> None:
     with pytest.raises(UserError, match=r"transformer_\w+: width = 30 is no multiple of heads = 4"):
         family.build(domain)
+
+
+def test_an_odd_share_of_a_head_is_refused_where_positions_turn_pairs() -> None:
+    with pytest.raises(UserError, match=r"transformer_decoder: width = 12 gives each of heads = 4 3 dimensions; .* even number"):
+        TransformerDecoder(width=12).build(TEXT)
+
+
+def test_what_a_query_and_a_key_have_in_common_depends_on_their_distance_alone() -> None:
+    rotation, (query, key) = Rotation(64, 8), torch.randn(2, 1, 1, 1, 8)
+
+    def score(place: int, other: int) -> torch.Tensor:
+        turned = (rotation(x, torch.tensor([[at]])) for x, at in ((query, place), (key, other)))
+        return torch.mul(*turned).sum()
+
+    torch.testing.assert_close(score(7, 3), score(59, 55))
+    torch.testing.assert_close(score(5, 5), (query * key).sum())
+    assert not torch.isclose(score(7, 3), score(7, 4))
