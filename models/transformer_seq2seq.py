@@ -38,7 +38,7 @@ class TransformerSeq2Seq(Family):
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
 
     presets: ClassVar = {
-        "quick": Train(epochs=2, batch=32, samples=1024, learning_rate=3e-3),
+        "quick": Train(epochs=1, batch=32, samples=512, learning_rate=3e-3),
         "full": Train(epochs=10, batch=64, learning_rate=2e-3, weight_decay=0.1),
     }
 
