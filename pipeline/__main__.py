@@ -26,6 +26,7 @@ def cli() -> None:
 @cli.command()
 @RECIPE
 @click.option("--target", default="cpu", show_default=True, help="Where to measure.")
+@click.option("--device", default="", help="Which one: user@host, emulated-pi4 ...")
 @click.option("--preset", type=click.Choice(["quick", "full"]), help="Instead of the recipe's own.")
 @click.option("--train-device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
 @click.option("--dry-run", is_flag=True, help="Print the plan: what is cached, what would run, and for how long.")
@@ -36,6 +37,7 @@ def cli() -> None:
 def run(
     recipe: Path,
     target: str,
+    device: str,
     preset: str | None,
     train_device: str,
     dry_run: bool,
@@ -47,7 +49,7 @@ def run(
     """Train, compress, export, benchmark and report what RECIPE says."""
     from pipeline.run import Options, dry, run
 
-    options = Options(recipe, target, preset, train_device, aa, as_json, publish, resume)
+    options = Options(recipe, target, device, preset, train_device, aa, as_json, publish, resume)
     sys.exit(dry(options) if dry_run else run(options))
 
 

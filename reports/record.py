@@ -13,6 +13,7 @@ from pipeline.core import Example as Example
 
 SCHEMA = "edgepress.report/1"
 LatencyVerdict = Literal["faster", "slower", "equivalent", "inconclusive"]
+Provenance = Literal["measured", "emulated", "estimated"]
 QualityVerdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
 
@@ -118,7 +119,7 @@ class Record:
     format: str
     runtime: str
     target: str
-    provenance: Literal["measured", "emulated", "estimated"]
+    provenance: Provenance
     status: Literal["ok", "unsupported", "failed"]
     reason: str | None = None
     artifact_sha256: str | None = None

@@ -105,22 +105,17 @@ def _start(folder: Path, seconds: float, who: str) -> None:
     for name in ("log", "errors"):
         (folder / name).write_text("")
     sys.stdout.flush()
-    listening, saying = os.pipe()
     child = os.fork()
     if child:
-        os.close(saying)
         os.waitpid(child, 0)
-        os.read(listening, 1)  # until it is known who attends the job
-        os.close(listening)
         return
     os.setsid()
-    if os.fork():
+    if attending := os.fork():
+        # Written by another than the one it is about: qemu tells a process a start of its own, and others the kernel's.
+        _write(folder / "runner.json", json.dumps({"pid": attending, "start": _started(attending), "group": os.getpgrp()}))
         os._exit(0)
     code = 1
     try:
-        known = {"pid": os.getpid(), "start": _started(os.getpid()), "group": os.getpgrp()}
-        _write(folder / "runner.json", json.dumps(known))
-        os.close(saying)
         code = _attend(folder, int(body["threads"]), seconds, who)
     except BaseException as error:  # noqa: BLE001  # whatever it is, whoever follows must hear of it
         (folder / "errors").write_text(f"the keeper failed: {type(error).__name__}: {error}\n")

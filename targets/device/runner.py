@@ -33,7 +33,7 @@ import numpy as np
 from targets.device import host
 from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, Judging, file_sha256, inside, read
 from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, timed, warm
-from targets.runtimes._base import Arrays, Runtime, find, one_line
+from targets.runtimes._base import Arrays, Runtime, find, one_line, present
 
 Json = dict[str, Any]
 SCHEMA = "edgepress.samples/2"
@@ -77,7 +77,7 @@ class Work:
     def run(self) -> Json:
         """The whole result."""
         start = clock()
-        for module in self.runtime.modules:
+        for module in self.runtime.modules():
             importlib.import_module(module)
         environment = self._environment(import_ns=clock() - start)
         judged = {}
@@ -172,6 +172,7 @@ class Work:
             "state_before": host.state(),
             "python": platform.python_version(),
             "runtime": self.job.runtime,
+            "package": present(self.runtime.packages)[0],
             "version": self.runtime.version(),
             "threads": self.job.threads,
             "variables": {name: os.environ.get(name) for name in THREAD_VARIABLES},

@@ -1,0 +1,117 @@
+"""A Raspberry Pi over ssh, or an emulated one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal, final
+
+from pipeline.core import Progress
+from pipeline.errors import unknown
+from pipeline.places import home
+from pipeline.progress import silent
+from pipeline.registry import find, names
+from targets._device import Judges, Say
+from targets._provision import Device, prepare, wanted
+from targets._sampling import Measured, MeasureSet, Plan, sample
+from targets.device.job import Sampling
+from targets.transport.remote import Remote
+from targets.transport.ssh import Ssh
+
+FOLDER = PurePosixPath(".edgepress")
+"""On the device, in the home of who logs in."""
+EMULATED = "emulated-"
+ONCE = Sampling(warmup=1, rounds=1, calls=2, steady_calls=1)
+"""For an emulator, whose times mean nothing: enough to see that a file runs."""
+
+
+@final
+@dataclass(frozen=True)
+class Rpi:
+    """A Raspberry Pi with 64-bit or 32-bit Raspberry Pi OS; any Linux board with Python 3.11 will do."""
+
+    device: str = ""
+    """`user@host`, `user@host:port`, a name of ~/.ssh/config, or emulated-pi4, emulated-pi5, emulated-pi4-32."""
+    samples: int = 0
+    """Judge so many samples of the test split; 0 takes all of them (500 on an emulated board)."""
+
+    @property
+    def provenance(self) -> Literal["measured", "emulated"]:
+        """How its figures are had."""
+        return "emulated" if self.device.startswith(EMULATED) else "measured"
+
+    @property
+    def judges(self) -> Judges | None:
+        """The board judges the files itself."""
+        emulated = self.provenance == "emulated"
+        return Judges(self.samples or (500 if emulated else None), timed=not emulated)
+
+    def usable(self) -> str | None:
+        """Why it cannot be used."""
+        if not self.device:
+            return "say which board: --device user@host, or --device emulated-pi4"
+        if self.provenance == "emulated":
+            from targets.emulator.root import BOARDS
+            from targets.emulator.world import unusable
+
+            if self.device not in BOARDS:
+                return str(unknown("board", self.device, BOARDS))
+            return unusable()
+        return None
+
+    @contextlib.contextmanager
+    def reach(self, say: Say) -> Iterator[Board]:
+        """Connects, and sets the board up where it is not."""
+        with self._ssh(say) as ssh:
+            try:
+                ssh.connect()
+                where = ssh.run("pwd").out.strip()
+                place = PurePosixPath(where) / FOLDER
+                device, python = prepare(ssh, place, home() / "wheels", say=say)
+                remote = Remote(ssh, place, python)
+                remote.tidy()
+                yield Board(remote, device, self)
+                remote.tidy()
+            finally:
+                ssh.close()
+
+    @contextlib.contextmanager
+    def _ssh(self, say: Say) -> Iterator[Ssh]:
+        if self.provenance == "measured":
+            yield Ssh(self.device)
+            return
+        from targets.emulator.world import running
+
+        say(f"starting {self.device}")
+        with running(self.device, home() / "emulated") as ssh:
+            yield ssh
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board that answers and is set up."""
+
+    remote: Remote
+    device: Device
+    target: Rpi
+
+    def runtimes(self) -> dict[str, str | None]:
+        """Each runtime, with the reason why it cannot be used there."""
+        have = wanted(self.device)
+        return {name: self._missing(name, have) for name in names("runtime")}
+
+    def measure(self, sets: list[MeasureSet], lock: Path, plan: Plan, progress: Progress = silent) -> Measured:
+        """Judges and measures all candidates on the board, whose keeper lets nobody else measure meanwhile."""
+        if self.target.provenance == "emulated":
+            plan = replace(plan, processes=1, sampling=ONCE)
+        return sample(self.remote, sets, plan, progress)
+
+    def _missing(self, name: str, have: dict[str, str]) -> str | None:
+        packages = find("runtime", name).packages
+        if not have.keys().isdisjoint(packages):
+            return None
+        if name == "torch":
+            return "torch is not put on a board: what it says is measured by --target cpu"
+        return f"there is no {packages[0]} for {self.device}"
