@@ -205,6 +205,7 @@ def main(name: str, root: Path, settings: Path) -> None:
     _mount("--rbind", "/proc", "/mnt/proc")
     _mount("--bind", settings / "cpuinfo", "/mnt/proc/cpuinfo")
     _mount("--rbind", "/dev", "/mnt/dev")
+    _mount("-t", "tmpfs", "-o", "size=64m,mode=1777", "none", "/mnt/tmp")
     _mount("--bind", settings / "passwd", "/etc/passwd")
     _mount("-t", "tmpfs", "none", "/run")
     Path("/run/sshd").mkdir(mode=0o755)

@@ -24,7 +24,7 @@ SECONDS = 15
 """For the device to answer; afterwards a sign of life is asked for as often."""
 CHUNK = 1 << 15
 ADDRESS = re.compile(
-    r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9_.:-]*?|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?"
+    r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:]+\])(?::(?P<port>\d{1,5}))?"
 )
 
 
