@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core import Arrays, Dataset, Domain, Facts, Promise, Task, Technique
 from pipeline.execute import Outcome
 from pipeline.files import load_arrays
-from pipeline.measure import Failure, Samples, compare, latency, peak_memory
+from pipeline.measure import Failure, Samples, compare, instructions, latency, peak_memory
 from pipeline.places import data_root
 from pipeline.plan import Cell, Plan
 from pipeline.quality import quality as quality_of
@@ -157,6 +157,7 @@ def _record(
     for what, found in (("judging", evidence), ("measuring", samples)):
         if isinstance(found, Failure):
             return Record(**common, status="failed", reason=f"{what}: {found.reason}")
+    counted = instructions(samples) if isinstance(samples, Samples) else None
     if provenance == "emulated" or isinstance(samples, Failure):
         samples = None  # it ran; how long that took and what it held says nothing of a board
     files = [file for graph in artifact_files(cell, outcomes, store).values() for file in graph]
@@ -170,6 +171,7 @@ def _record(
         latency_ms=latency(samples, plan.recipe.threads) if samples else None,
         versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.samples.get(REFERENCE), plan.recipe.seed),
         versus_self=_ratio(sampled.samples.get(cell.variant + AGAIN), samples, plan.recipe.seed),
+        instructions=counted,
         parity=Parity(**outcomes[cell.artifact].facts["parity"]),
     )
 

@@ -12,13 +12,13 @@ The false-verdict rate and the power of the protocol are measured by `python -m 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.record import Latency, LatencyRatio, LatencyVerdict
+from reports.record import Instructions, Latency, LatencyRatio, LatencyVerdict
 
 Nanoseconds = NDArray[np.int64]
 
@@ -41,6 +41,8 @@ class Samples:
     first: Nanoseconds
     peak_bytes: NDArray[np.int64]
     """Of a process that loaded only this file and called it twice; the runtime itself included."""
+    instructions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Of single calls, where an emulator counts them."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,14 @@ def latency(samples: Samples, threads: int, batch: int = 1) -> Latency:
         threads=threads,
         batch=batch,
     )
+
+
+def instructions(samples: Samples) -> Instructions | None:
+    """The median of the counted calls, and their range; None where nothing was counted."""
+    found = samples.instructions
+    if not found.size:
+        return None
+    return Instructions(int(np.median(found)), int(found.min()), int(found.max()), int(found.size))
 
 
 def peak_memory(samples: Samples) -> int:

@@ -91,6 +91,7 @@ def _record(raw: dict[str, Any]) -> Record:
         "latency_ms": _maybe(nouns.Latency, raw.get("latency_ms")),
         "versus_baseline": _maybe(nouns.LatencyRatio, raw.get("versus_baseline")),
         "versus_self": _maybe(nouns.LatencyRatio, raw.get("versus_self")),
+        "instructions": _maybe(nouns.Instructions, raw.get("instructions")),
         "parity": _maybe(nouns.Parity, raw.get("parity")),
         "predicted": _maybe(nouns.Predicted, raw.get("predicted")),
     }

@@ -77,6 +77,16 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Instructions:
+    """Instructions of one inference on an emulated board. Not time: caches and pipelines have no part in it."""
+
+    median: int
+    lowest: int
+    highest: int
+    repeats: int
+
+
+@dataclass(frozen=True)
 class LatencyRatio:
     """This record's latency over its baseline's, from interleaved calls in the same processes, with a 95 % interval."""
 
@@ -129,6 +139,8 @@ class Record:
     versus_baseline: LatencyRatio | None = None
     versus_self: LatencyRatio | None = None
     """Only with --aa: the same file measured against itself."""
+    instructions: Instructions | None = None
+    """Only where a board is emulated, instead of latency."""
     parity: Parity | None = None
     predicted: Predicted | None = None
     family: str = ""

@@ -26,7 +26,7 @@ from pipeline.errors import UserError
 from pipeline.files import file_sha256
 from pipeline.registry import ROOT
 from pipeline.sources import version
-from targets.transport.remote import Channel, Finished, last_line
+from targets.transport.remote import Channel, Finished, Place, last_line
 
 SHIPPED = (
     "targets/__init__.py",
@@ -87,8 +87,8 @@ def wanted(device: Device) -> dict[str, str]:
 
 def prepare(
     channel: Channel, home: PurePosixPath, cache: Path, python: str = "python3", say: Say = lambda line: None
-) -> tuple[Device, str]:
-    """Sets the device up as far as it is not. Returns what it is, and what starts Python there with all that the runner needs."""
+) -> tuple[Device, Place]:
+    """Sets the device up as far as it is not; says what it is, and where things are there."""
     device = ask(channel, python)
     _done(channel, f"mkdir -p '{home}/files' '{home}/jobs' && chmod 700 '{home}'")
     wheels = download(device, cache, say)
@@ -101,7 +101,7 @@ def prepare(
     if not _there(channel, place):
         say("sending the runner")
         _unpack(channel, place, archive, python)
-    return device, f"env -C '{place}' PYTHONPATH='{place}' PYTHONDONTWRITEBYTECODE=1 '{env}/bin/python'"
+    return device, Place(home, place, env, _site(env, device))
 
 
 def ask(channel: Channel, python: str = "python3") -> Device:
@@ -159,7 +159,7 @@ def _install(channel: Channel, env: PurePosixPath, wheels: list[Path], device: D
     """A venv without pip: a wheel is a zip, and unpacking it is what installing it means."""
     system = "--system-site-packages " if device.bits == 32 else ""
     _done(channel, f"rm -rf '{env}' && {python} -m venv --without-pip {system}'{env}'")
-    site = env / "lib" / f"python{device.python[0]}.{device.python[1]}" / "site-packages"
+    site = _site(env, device)
     for path in wheels:
         say(f"sending {path.name} ({path.stat().st_size / 1e6:.0f} MB)")
         there = str(env / path.name)
@@ -172,6 +172,10 @@ def _install(channel: Channel, env: PurePosixPath, wheels: list[Path], device: D
                 "the device has no numpy, of which there is no wheel for 32-bit ARM: `sudo apt install python3-numpy`"
             )
     _done(channel, f"touch '{env}/complete'")
+
+
+def _site(env: PurePosixPath, device: Device) -> PurePosixPath:
+    return env / "lib" / f"python{device.python[0]}.{device.python[1]}" / "site-packages"
 
 
 def _unpack(channel: Channel, place: PurePosixPath, archive: bytes, python: str) -> None:

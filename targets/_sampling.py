@@ -212,6 +212,7 @@ def _gather(results: list[Result] | Failure, place: int, identity: str) -> Sampl
         load=column("load_ns"),
         first=column("first_ns"),
         peak_bytes=column("peak_bytes"),
+        instructions=np.array([number for each in mine for number in each.get("instructions", ())], dtype=np.int64),
     )
 
 

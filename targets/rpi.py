@@ -68,9 +68,8 @@ class Rpi:
             try:
                 ssh.connect()
                 where = ssh.run("pwd").out.strip()
-                place = PurePosixPath(where) / FOLDER
-                device, python = prepare(ssh, place, home() / "wheels", say=say)
-                remote = Remote(ssh, place, python)
+                device, place = prepare(ssh, PurePosixPath(where) / FOLDER, home() / "wheels", say=say)
+                remote = Remote(ssh, place)
                 remote.tidy()
                 yield Board(remote, device, self)
                 remote.tidy()
@@ -104,9 +103,14 @@ class Board:
 
     def measure(self, sets: list[MeasureSet], lock: Path, plan: Plan, progress: Progress = silent) -> Measured:
         """Judges and measures all candidates on the board, whose keeper lets nobody else measure meanwhile."""
-        if self.target.provenance == "emulated":
-            plan = replace(plan, processes=1, sampling=ONCE)
-        return sample(self.remote, sets, plan, progress)
+        if self.target.provenance == "measured":
+            return sample(self.remote, sets, plan, progress)
+        from targets.emulator.count import Counted
+        from targets.emulator.root import BOARDS, make
+
+        board = BOARDS[self.target.device]
+        counted = Counted(self.remote, board, make(board, home() / "emulated"))
+        return sample(counted, sets, replace(plan, processes=1, sampling=ONCE), progress)
 
     def _missing(self, name: str, have: dict[str, str]) -> str | None:
         packages = find("runtime", name).packages

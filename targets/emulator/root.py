@@ -22,7 +22,7 @@ PYTHON = (
 SHELL = ("base-files", "dash", "coreutils", "libselinux1", "libacl1", "libattr1", "libgmp10", "libpcre2-8-0")
 NUMPY = ("python3-numpy", "libblas3", "liblapack3", "libgfortran5")
 """Of the 32-bit one: there is no wheel of numpy for it."""
-VERSION = 4
+VERSION = 5
 """Of what this file makes; another one is made anew."""
 
 
@@ -68,20 +68,20 @@ def make(board: Board, folder: Path, say: Callable[[str], None] = lambda line: N
     """The root folder of a board's Debian under `folder`, made unless it is there."""
     packages = (*PYTHON, *SHELL, *(NUMPY if board.architecture == "armhf" else ()))
     wanted = hashlib.sha256(repr((VERSION, packages)).encode()).hexdigest()[:12]
-    root = folder / f"root-{board.architecture}-{wanted}"
+    root = folder / f"root-{board.cpu}-{board.architecture}-{wanted}"
     if root.is_dir():
         return root
     for tool in ("apt-get", "dpkg", board.emulator):
         if shutil.which(tool) is None:
             raise UserError(f"the emulated Pi needs {tool}, which is not here (Debian: apt-get install qemu-user-static)")
     say(f"fetching {len(packages)} packages of Debian for {board.architecture}")
-    fresh = folder / f".root-{board.architecture}-{os.getpid()}"
+    fresh = folder / f".root-{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         debs = _download(board.architecture, packages, folder / f"apt-{board.architecture}")
         for path in debs:
             _run(["dpkg", "-x", str(path), str(fresh)])
-        _finish(fresh)
+        _finish(fresh, board)
         fresh.rename(root)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -110,7 +110,7 @@ def _download(architecture: str, packages: tuple[str, ...], state: Path) -> list
     return sorted((state / "debs").glob("*.deb"))
 
 
-def _finish(root: Path) -> None:
+def _finish(root: Path, board: Board) -> None:
     """What the packages' scripts would have done, as far as it matters here."""
     for name, target in (("python3", "python3.11"), ("sh", "dash")):
         link = root / ("usr/bin" if name == "python3" else "bin") / name
@@ -125,6 +125,7 @@ def _finish(root: Path) -> None:
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
+    (root / "proc" / "cpuinfo").write_text(board.cpuinfo)  # for who runs its programs without the world around them
     home = root / "home" / "pi"
     home.mkdir(parents=True)
     if os.getuid() == 0:

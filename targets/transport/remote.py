@@ -57,15 +57,34 @@ class Channel(Protocol):
         """Copies a file from there; OSError for one of more than `most` bytes."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where things are on a device that is set up; absolute paths."""
+
+    home: PurePosixPath
+    """Of all that is ours there."""
+    code: PurePosixPath
+    """The runner, and what it imports of ours."""
+    env: PurePosixPath
+    """A venv with numpy and the runtimes."""
+    site: PurePosixPath
+    """Its packages."""
+
+    @property
+    def python(self) -> str:
+        """What starts Python there, environment included, as `sh` reads it."""
+        return (
+            f"env -C '{self.code}' EDGEPRESS_DEVICE_HOME='{self.home}' PYTHONPATH='{self.code}' PYTHONDONTWRITEBYTECODE=1 "
+            f"'{self.env}/bin/python'"
+        )
+
+
 @dataclass
 class Remote:
     """A device on which the runner and a runtime are set up."""
 
     channel: Channel
-    home: PurePosixPath
-    """Its folder on the device."""
-    python: str
-    """What starts Python there, environment included, as `sh` reads it."""
+    place: Place
     retry: Sequence[float] = RETRY_SECONDS
     sent: set[str] = field(default_factory=set)
     """Files that are known to be there."""
@@ -98,20 +117,20 @@ class Remote:
         missing = self._keeper(f"missing {' '.join(unknown)}").out.split() if unknown else []
         for digest in missing:
             heard(f"waiting: sending {wanted[digest].name}")
-            self.channel.push(wanted[digest], str(self.home / "files" / digest))
+            self.channel.push(wanted[digest], str(self.place.home / "files" / digest))
         self.sent |= wanted.keys()
-        self._check(self.channel.run(f"mkdir -p '{self.home}/jobs/{name}'"))
-        self.channel.push(job / JOB, str(self.home / "jobs" / name / JOB))
+        self._check(self.channel.run(f"mkdir -p '{self.place.home}/jobs/{name}'"))
+        self.channel.push(job / JOB, str(self.place.home / "jobs" / name / JOB))
 
     def _fetch(self, name: str, result: Path) -> None:
         """The result and the files that it names; what they hold is checked by whoever reads them."""
-        there = self.home / "jobs" / name / "result"
+        there = self.place.home / "jobs" / name / "result"
         self.channel.pull(str(there / RESULT), result / RESULT, MOST_BYTES)
         for file in _named(result / RESULT):
             self.channel.pull(str(there / file), result / file, MOST_BYTES)
 
     def _keeper(self, arguments: str, heard: Heard | None = None) -> Finished:
-        return self.channel.run(f"EDGEPRESS_DEVICE_HOME='{self.home}' {self.python} -m targets.device.keeper {arguments}", heard)
+        return self.channel.run(f"{self.place.python} -m targets.device.keeper {arguments}", heard)
 
     def _through(self, work: Callable[[], T], heard: Heard) -> T:
         """Does something on the device, and again where the connection was lost meanwhile."""

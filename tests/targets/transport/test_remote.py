@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,7 +15,7 @@ from pipeline.measure import Failure, Samples
 from targets._provision import prepare
 from targets._sampling import Candidate, MeasureSet, Plan, ToJudge, sample
 from targets.device.job import Sampling
-from targets.transport.remote import Remote
+from targets.transport.remote import Place, Remote
 from targets.transport.ssh import Ssh
 from tests.conftest import HOME
 from tests.targets.emulated import GROUP, HERE, wired, world
@@ -36,7 +37,7 @@ def ssh():
 
 
 @pytest.fixture(scope="module")
-def python(ssh: Ssh) -> str:
+def place(ssh: Ssh) -> Place:
     return prepare(ssh, PLACE, HOME / "wheels")[1]
 
 
@@ -56,8 +57,8 @@ def measure(remote: Remote, candidate: Candidate, heard: Callable[..., None] = l
     return measured.sets[0]["a"], measured.judged[0]["a"], measured
 
 
-def test_a_job_is_judged_and_run_there_and_leaves_nothing(ssh: Ssh, python: str, candidate: Candidate) -> None:
-    remote = Remote(ssh, PLACE, python)
+def test_a_job_is_judged_and_run_there_and_leaves_nothing(ssh: Ssh, place: Place, candidate: Candidate) -> None:
+    remote = Remote(ssh, place)
     samples, evidence, measured = measure(remote, candidate)
     assert isinstance(samples, Samples)
     assert not isinstance(evidence, Failure)
@@ -69,15 +70,15 @@ def test_a_job_is_judged_and_run_there_and_leaves_nothing(ssh: Ssh, python: str,
     assert left(ssh).split() == [f"{PLACE}/files:", f"{PLACE}/jobs:"]
 
 
-def test_setting_up_again_sends_nothing(ssh: Ssh, python: str) -> None:
+def test_setting_up_again_sends_nothing(ssh: Ssh, place: Place) -> None:
     said: list[str] = []
-    assert prepare(ssh, PLACE, HOME / "wheels", say=said.append)[1] == python
+    assert prepare(ssh, PLACE, HOME / "wheels", say=said.append)[1] == place
     assert said == []
 
 
-def test_a_cut_connection_is_made_again_and_the_job_is_joined(ssh: Ssh, python: str, candidate: Candidate) -> None:
+def test_a_cut_connection_is_made_again_and_the_job_is_joined(ssh: Ssh, place: Place, candidate: Candidate) -> None:
     with wired(ssh) as (wire, through):
-        remote = Remote(through, PLACE, python, retry=(0.1, 0.5, 2))
+        remote = Remote(through, place, retry=(0.1, 0.5, 2))
         said: list[str] = []
 
         def heard(done: float, total: float, what: str) -> None:
@@ -94,39 +95,41 @@ def test_a_cut_connection_is_made_again_and_the_job_is_joined(ssh: Ssh, python: 
     assert f"{PLACE}/jobs:" in left(ssh)
 
 
-def test_a_board_that_is_gone_is_given_up_in_one_line(ssh: Ssh, python: str, candidate: Candidate) -> None:
+def test_a_board_that_is_gone_is_given_up_in_one_line(ssh: Ssh, place: Place, candidate: Candidate) -> None:
     with wired(ssh) as (wire, through):
         through.connect()
         wire.close()
-        samples, evidence, _ = measure(Remote(through, PLACE, python, retry=(0.05, 0.05)), candidate)
+        samples, evidence, _ = measure(Remote(through, place, retry=(0.05, 0.05)), candidate)
         assert isinstance(samples, Failure)
         assert isinstance(evidence, Failure)
         assert "given up after 2 tries" in samples.reason
         assert "\n" not in samples.reason
 
 
-def test_a_full_disk_of_the_board_is_told(ssh: Ssh, python: str, candidate: Candidate, tmp_path: Path) -> None:
+def test_a_full_disk_of_the_board_is_told(ssh: Ssh, place: Place, candidate: Candidate, tmp_path: Path) -> None:
     large = tmp_path / "large.onnx"
     large.write_bytes(b"x" * 80_000_000)
     small = PurePosixPath("/tmp/small")
     ssh.run(f"mkdir -p {small}/files {small}/jobs")
-    samples, _, _ = measure(Remote(ssh, small, python), Candidate((large,), candidate.inputs, judging=candidate.judging))
+    samples, _, _ = measure(
+        Remote(ssh, replace(place, home=small)), Candidate((large,), candidate.inputs, judging=candidate.judging)
+    )
     assert isinstance(samples, Failure)
     assert "is its disk full" in samples.reason
     ssh.run(f"rm -rf {small}")
 
 
-def test_a_runner_that_the_board_kills_is_told(ssh: Ssh, python: str, candidate: Candidate) -> None:
+def test_a_runner_that_the_board_kills_is_told(ssh: Ssh, place: Place, candidate: Candidate) -> None:
     def heard(done: float, total: float, what: str) -> None:
         if 0 < done < 0.5:
             ssh.run(f'python3 -c "{KILL}"')
 
-    samples, _, _ = measure(Remote(ssh, PLACE, python), candidate, heard)
+    samples, _, _ = measure(Remote(ssh, place), candidate, heard)
     assert isinstance(samples, Failure)
     assert samples.reason.startswith("the runner was killed: out of memory, or longer than")
 
 
-def test_a_result_that_was_cut_short_there_is_not_believed(ssh: Ssh, python: str, candidate: Candidate) -> None:
+def test_a_result_that_was_cut_short_there_is_not_believed(ssh: Ssh, place: Place, candidate: Candidate) -> None:
     class Cutting(Ssh):
         def pull(self, source: str, target: Path, most: int) -> None:
             super().pull(source, target, most)
@@ -134,7 +137,7 @@ def test_a_result_that_was_cut_short_there_is_not_believed(ssh: Ssh, python: str
                 target.write_text(json.dumps(json.loads(target.read_text()))[:-30])
 
     cutting = Cutting(ssh.address, ssh.config, ssh.known_hosts, ssh.keys)
-    samples, _, _ = measure(Remote(cutting, PLACE, python), candidate)
+    samples, _, _ = measure(Remote(cutting, place), candidate)
     assert isinstance(samples, Failure)
     assert "Invalid JSON" in samples.reason
     cutting.close()
