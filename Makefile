@@ -41,8 +41,8 @@ cpu: setup ## Run RECIPE=... on this machine's CPU (PRESET=quick|full, FLAGS=--d
 rpi: setup ## Run RECIPE=... on a Raspberry Pi: DEVICE=user@host, or one emulated: emulated-pi4, emulated-pi5, emulated-pi4-32
 	@./edgepress run $(RECIPE) --target rpi --device "$(DEVICE)" $(RUN_FLAGS)
 
-emulated-pi: setup debian ## Make the files of an emulated board (DEVICE=emulated-pi4 unless said) out of Debian's packages, under build/
-	@$(RUN) -m targets.emulator.root $(or $(DEVICE),emulated-pi4)
+emulated-pi: setup debian ## Make an emulated board under build/ (DEVICE=emulated-pi4 unless said), set it up, say what a run would do
+	@./edgepress run $(RECIPE) --target rpi --device $(or $(DEVICE),emulated-pi4) --dry-run $(RUN_FLAGS)
 
 coverage: setup ## Every architecture in every format, as the published reports and yours show
 	@./edgepress coverage $(FLAGS)

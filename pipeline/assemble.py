@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core import Arrays, Dataset, Domain, Facts, Promise, Task, Technique
+from pipeline.core import Arrays, Dataset, Domain, Facts, Json, Promise, Task, Technique
 from pipeline.execute import Outcome
 from pipeline.files import load_arrays
 from pipeline.measure import Failure, Samples, compare, instructions, latency, peak_memory
@@ -105,13 +105,15 @@ def assemble(
 
 
 def describe(plan: Plan, name: str, started: float, command: str, measured: Measured | None = None) -> Run:
-    """What was run, where and with which versions; where a device measured, that device and its versions."""
+    """What was run, with which versions, and the machine that measured, with what it said of itself."""
     from targets.device.host import facts
 
     versions = {"python": platform.python_version(), **{name.replace("_", "-"): version(name) for name in PACKAGES}}
-    host = facts()
-    for results in measured.raw.values() if measured else ():
-        there = results[0]["environment"]
+    host, environments = (
+        facts(),
+        [result["environment"] for results in measured.raw.values() for result in results] if measured else [],
+    )
+    for there in environments:
         host = there["host"]
         versions[there["package"]] = there["version"]
     return Run(
@@ -124,8 +126,28 @@ def describe(plan: Plan, name: str, started: float, command: str, measured: Meas
         seed=plan.recipe.seed,
         command=command,
         preset=plan.recipe.preset,
+        conditions=conditions([there[when] for there in environments for when in ("state_before", "state_after")]),
         plan=plan.sha256,
     )
+
+
+def conditions(states: list[Json]) -> list[str]:
+    """What a machine's states while it measured come to, in words; nothing of what it did not tell.
+
+    >>> state = {"governor": "ondemand", "mhz": [1800.0], "load": 0.5, "celsius": 48.3, "throttled": []}
+    >>> conditions([state, {**state, "load": 1.25, "mhz": [600.0, 1800.0], "celsius": 61.2, "throttled": ["throttled now"]}])
+    ['governor ondemand', '600 to 1,800 MHz', '48 to 61 degrees Celsius', 'throttled now', 'load up to 1.2']
+    """
+    told = {
+        name: [state[name] for state in states if state[name] is not None]
+        for name in ("governor", "celsius", "throttled", "load")
+    }
+    clocks = [megahertz for state in states for megahertz in state["mhz"]]
+    words = [f"governor {name}" for name in dict.fromkeys(told["governor"])]
+    words += [f"{min(clocks):,.0f} to {max(clocks):,.0f} MHz"] if clocks else []
+    words += [f"{min(told['celsius']):.0f} to {max(told['celsius']):.0f} degrees Celsius"] if told["celsius"] else []
+    words += dict.fromkeys(each for found in told["throttled"] for each in found)
+    return words + ([f"load up to {max(told['load']):.1f}"] if told["load"] else [])
 
 
 def by_place(sets: Mapping[tuple[str, str], MeasureSet], measured: Measured) -> dict[tuple[str, str], Sampled]:

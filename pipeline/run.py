@@ -39,6 +39,8 @@ class Options:
     recipe: Path
     target: str
     device: str = ""
+    sustained: float = 0.0
+    """Minutes."""
     preset: str | None = None
     train_device: str = "cpu"
     aa: bool = False
@@ -91,10 +93,10 @@ def _run(options: Options, console: Console, target: Target, reached: Reached) -
     with RunWatcher(console, [step for step in plan.steps if step.key not in state.cached], state.expected) as watcher:
         outcomes = execute(plan.steps, state.cached, store, folder, workers(), watcher)
     sets = measure_sets(plan, outcomes, store, aa=options.aa, judges=target.judges)
-    measured = _measure(reached, list(sets.values()), plan, console)
+    measured = _measure(reached, list(sets.values()), plan, options.sustained, console)
     with console.status("writing the report"):
         write_atomic(folder / "samples.json", json.dumps(measured.raw).encode())
-        about = describe(plan, folder.name, started, _command(), measured if target.judges else None)
+        about = describe(plan, folder.name, started, _command(), measured)
         report = assemble(plan, outcomes, by_place(sets, measured), store, about, target.provenance)
         _write(report, folder, options.publish)
     if options.as_json:
@@ -119,10 +121,17 @@ def _published(path: Path, plan: Plan) -> bool:
     return (run.plan, run.host, run.versions) == (now.plan, now.host, now.versions)
 
 
-def _measure(reached: Reached, sets: list[MeasureSet], plan: Plan, console: Console) -> Measured:
-    from targets._sampling import Plan as Sampling
+def _measure(reached: Reached, sets: list[MeasureSet], plan: Plan, sustained: float, console: Console) -> Measured:
+    from targets._sampling import Plan as Measuring
+    from targets.device.job import Sampling
 
-    sampling = Sampling(threads=plan.recipe.threads, seed=plan.recipe.seed)
+    longest = max((len(each.candidates) for each in sets), default=0) * len(sets) * sustained * 60
+    sampling = Measuring(
+        threads=plan.recipe.threads,
+        seed=plan.recipe.seed,
+        sampling=Sampling(sustained_seconds=sustained * 60),
+        timeout=Measuring.timeout + longest,
+    )
     with bar(console, f"measuring on {plan.target}") as progress:
         return reached.measure(sets, measuring_lock(), sampling, progress)
 

@@ -63,6 +63,7 @@ def _header(report: Report) -> str:
         "recipe": f"{run.recipe} (sha256 {run.recipe_sha256[:12]}){f', preset {run.preset}' if run.preset else ''}",
         "host": f"{host.cpu}, {host.cores} cores, {host.os}",
         "features": " ".join(host.features),
+        "while it measured": ", ".join(run.conditions),
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
         "seed": str(run.seed),
         "command": run.command,

@@ -63,6 +63,15 @@ class Bytes:
 
 
 @dataclass(frozen=True)
+class Sustained:
+    """p50 in milliseconds of the first and the last minute of calls without a pause."""
+
+    first: float
+    last: float
+    minutes: int
+
+
+@dataclass(frozen=True)
 class Latency:
     """Milliseconds a call. A percentile is None unless at least ten samples lie beyond it."""
 
@@ -74,6 +83,7 @@ class Latency:
     samples: int
     threads: int
     batch: int
+    sustained: Sustained | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,8 @@ class Run:
     seed: int
     command: str = ""
     preset: str = ""
+    conditions: list[str] = field(default_factory=list)
+    """What the machine said of itself while it measured: governor, temperature, throttling, load."""
     plan: str = ""
     """Hash of what was to be done: equal plans need no second run."""
 

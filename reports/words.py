@@ -106,7 +106,12 @@ def cost(record: Record) -> str:
     """What one inference costs: the median time where it was measured, instructions where a board is emulated."""
     if record.instructions:
         return instructions(record.instructions.median)
-    return milliseconds(record.latency_ms.p50 if record.latency_ms else None)
+    found = record.latency_ms
+    if found and found.sustained:
+        kept = found.sustained
+        change = f"{milliseconds(kept.first)} in the first of {kept.minutes} minutes, {milliseconds(kept.last)} in the last"
+        return f"{milliseconds(found.p50)} ({change})"
+    return milliseconds(found.p50 if found else None)
 
 
 def instructions(count: int) -> str:

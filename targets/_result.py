@@ -42,6 +42,7 @@ class _Timed(_Checked):
     peak_bytes: Bytes
     outputs: str
     steady_ns: list[Annotated[int, Gt(0)]]
+    sustained_ns: list[Annotated[int, Gt(0)]] = []
     instructions: list[Annotated[int, Gt(0)]] = []
 
 

@@ -126,9 +126,11 @@ def _processes(
                 if candidate.judging:
                     judgings[_identity(index, label)] = stage.judging(candidate.judging)
         groups = tuple(tuple(_identity(index, label) for label in each.candidates) for index, each in sets.items())
-        job = Job(runtime, plan.threads, plan.seed, stage.files, entries, groups, plan.sampling)
+        job = Job(runtime, plan.threads, plan.seed, stage.files, entries, groups, plan.sampling, judgings)
         for process in range(plan.processes):
-            replace(job, seed=plan.seed * 1000 + process, judgings={} if process else judgings).write(stage.folder)
+            if process:  # the first one judged, and kept the device warm for as long as that was asked for
+                job = replace(job, judgings={}, protocol=replace(plan.sampling, sustained_seconds=0.0))
+            replace(job, seed=plan.seed * 1000 + process).write(stage.folder)
             with tempfile.TemporaryDirectory(prefix="edgepress-result-") as result:
                 transport.run(stage.folder, Path(result), plan.threads, plan.timeout, partial(step, process))
                 results.append(read_result(Path(result), entries, {} if process else judgings, groups))
@@ -212,6 +214,7 @@ def _gather(results: list[Result] | Failure, place: int, identity: str) -> Sampl
         load=column("load_ns"),
         first=column("first_ns"),
         peak_bytes=column("peak_bytes"),
+        sustained=np.array(mine[0].get("sustained_ns", ()), dtype=np.int64),
         instructions=np.array([number for each in mine for number in each.get("instructions", ())], dtype=np.int64),
     )
 

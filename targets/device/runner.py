@@ -32,7 +32,7 @@ import numpy as np
 
 from targets.device import host
 from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, Judging, file_sha256, inside, read
-from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, timed, warm
+from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, sustained, timed, warm
 from targets.runtimes._base import Arrays, Runtime, find, one_line, present
 
 Json = dict[str, Any]
@@ -128,6 +128,9 @@ class Work:
             for name in generator.sample(list(calls), len(calls)):
                 steady = timed(calls[name], self.job.protocol.steady_calls, self.job.protocol.steady_seconds)
                 self.candidates[name].setdefault("steady_ns", []).extend(steady)
+            if self.job.protocol.sustained_seconds:
+                for name in generator.sample(list(calls), len(calls)):
+                    self.candidates[name]["sustained_ns"] = sustained(calls[name], self.job.protocol.sustained_seconds)
         self._progress(len(names))
         return rounds
 
