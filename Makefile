@@ -15,7 +15,7 @@ RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
 # Each is remade with the preset that its recipe names. The last one's page is the README's picture.
 PUBLISHED := $(filter-out lenet5_mnist digits mnist,$(sort $(basename $(notdir $(wildcard pipeline/recipes/*.toml))))) digits mnist
 
-.PHONY: demo help setup cpu rpi emulated-pi coverage compare test check format published bench-measure bench-som clean debian
+.PHONY: demo help setup cpu rpi phone emulated-pi coverage compare test check format published bench-measure bench-som clean debian
 
 demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
 	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
@@ -41,6 +41,9 @@ cpu: setup ## Run RECIPE=... on this machine's CPU (PRESET=quick|full, FLAGS=--d
 rpi: setup ## Run RECIPE=... on a Raspberry Pi: DEVICE=user@host, or one emulated: emulated-pi4, emulated-pi5, emulated-pi4-32
 	@./edgepress run $(RECIPE) --target rpi --device "$(DEVICE)" $(RUN_FLAGS)
 
+phone: setup ## Run RECIPE=... on an Android phone over adb (DEVICE=SERIAL where there are several)
+	@./edgepress run $(RECIPE) --target phone --device "$(DEVICE)" $(RUN_FLAGS)
+
 emulated-pi: setup debian ## Make an emulated board under build/ (DEVICE=emulated-pi4 unless said), set it up, say what a run would do
 	@./edgepress run $(RECIPE) --target rpi --device $(or $(DEVICE),emulated-pi4) --dry-run $(RUN_FLAGS)
 
@@ -62,7 +65,7 @@ format: setup ## Mend what ruff can mend
 	@$(RUN) -m ruff format --quiet . && $(RUN) -m ruff check --quiet --fix .
 
 # A program, and the package that brings it: what each is for is said where it is missing.
-DEBIAN := chromium:chromium sshd:openssh-server qemu-aarch64-static:qemu-user-static qemu-aarch64:qemu-user cc:gcc
+DEBIAN := chromium:chromium sshd:openssh-server qemu-aarch64-static:qemu-user-static qemu-aarch64:qemu-user cc:gcc adb:adb
 
 debian: ## Debian packages that the tests use: installed as root, named elsewhere
 	@missing=""; PATH="$$PATH:/usr/sbin"; for each in $(DEBIAN); do command -v "$${each%%:*}" >/dev/null 2>&1 || missing="$$missing $${each##*:}"; done; \

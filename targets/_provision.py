@@ -96,12 +96,9 @@ def prepare(
     env = home / f"env-{_hash(names)}"
     if not _there(channel, env):
         _install(channel, env, wheels, device, python, say)
-    archive = code()
-    place = home / f"code-{hashlib.sha256(archive).hexdigest()[:16]}"
-    if not _there(channel, place):
-        say("sending the runner")
-        _unpack(channel, place, archive, python)
-    return device, Place(home, place, env, _site(env, device))
+    place = home / f"code-{hashlib.sha256(code()).hexdigest()[:16]}"
+    send_code(channel, place, python, say)
+    return device, Place(home, place, env, _site(env, device), (f"{env}/bin/python",))
 
 
 def ask(channel: Channel, python: str = "python3") -> Device:
@@ -178,10 +175,14 @@ def _site(env: PurePosixPath, device: Device) -> PurePosixPath:
     return env / "lib" / f"python{device.python[0]}.{device.python[1]}" / "site-packages"
 
 
-def _unpack(channel: Channel, place: PurePosixPath, archive: bytes, python: str) -> None:
+def send_code(channel: Channel, place: PurePosixPath, python: str, say: Say) -> None:
+    """The runner and the judges, unless they are there; `python` starts one that can unzip them."""
+    if _there(channel, place):
+        return
+    say("sending the runner")
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "code.zip"
-        path.write_bytes(archive)
+        path.write_bytes(code())
         _done(channel, f"rm -rf '{place}' && mkdir '{place}'")
         channel.push(path, str(place / "code.zip"))
     _done(channel, f"{python} -m zipfile -e '{place}/code.zip' '{place}' && rm '{place}/code.zip' && touch '{place}/complete'")

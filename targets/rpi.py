@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Literal, final
 
-from pipeline.core import Progress
 from pipeline.errors import unknown
 from pipeline.places import home
-from pipeline.progress import silent
-from pipeline.registry import find, names
+from targets._board import Board
 from targets._device import Judges, Say
-from targets._provision import Device, prepare, wanted
-from targets._sampling import Measured, MeasureSet, Plan, sample
-from targets.device.job import Sampling
+from targets._provision import prepare
+from targets._sampling import Transport
 from targets.transport.remote import Remote
 from targets.transport.ssh import Ssh
 
 FOLDER = PurePosixPath(".edgepress")
 """On the device, in the home of who logs in."""
 EMULATED = "emulated-"
-ONCE = Sampling(warmup=1, rounds=1, calls=2, steady_calls=1)
-"""For an emulator, whose times mean nothing: enough to see that a file runs."""
 
 
 @final
@@ -71,10 +66,20 @@ class Rpi:
                 device, place = prepare(ssh, PurePosixPath(where) / FOLDER, home() / "wheels", say=say)
                 remote = Remote(ssh, place)
                 remote.tidy()
-                yield Board(remote, device, self)
+                yield Board(self._counted(remote), device, timed=self.provenance == "measured")
                 remote.tidy()
             finally:
                 ssh.close()
+
+    def _counted(self, remote: Remote) -> Transport:
+        """An emulated board counts instructions besides."""
+        if self.provenance == "measured":
+            return remote
+        from targets.emulator.count import Counted
+        from targets.emulator.root import BOARDS, make
+
+        board = BOARDS[self.device]
+        return Counted(remote, board, make(board, home() / "emulated"))
 
     @contextlib.contextmanager
     def _ssh(self, say: Say) -> Iterator[Ssh]:
@@ -86,36 +91,3 @@ class Rpi:
         say(f"starting {self.device}")
         with running(self.device, home() / "emulated") as ssh:
             yield ssh
-
-
-@dataclass(frozen=True)
-class Board:
-    """A board that answers and is set up."""
-
-    remote: Remote
-    device: Device
-    target: Rpi
-
-    def runtimes(self) -> dict[str, str | None]:
-        """Each runtime, with the reason why it cannot be used there."""
-        have = wanted(self.device)
-        return {name: self._missing(name, have) for name in names("runtime")}
-
-    def measure(self, sets: list[MeasureSet], lock: Path, plan: Plan, progress: Progress = silent) -> Measured:
-        """Judges and measures all candidates on the board, whose keeper lets nobody else measure meanwhile."""
-        if self.target.provenance == "measured":
-            return sample(self.remote, sets, plan, progress)
-        from targets.emulator.count import Counted
-        from targets.emulator.root import BOARDS, make
-
-        board = BOARDS[self.target.device]
-        counted = Counted(self.remote, board, make(board, home() / "emulated"))
-        return sample(counted, sets, replace(plan, processes=1, sampling=ONCE), progress)
-
-    def _missing(self, name: str, have: dict[str, str]) -> str | None:
-        packages = find("runtime", name).packages
-        if not have.keys().isdisjoint(packages):
-            return None
-        if name == "torch":
-            return "torch is not put on a board: what it says is measured by --target cpu"
-        return f"there is no {packages[0]} for {self.device}"

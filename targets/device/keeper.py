@@ -3,7 +3,8 @@
     python -m targets.device.keeper missing SHA256...   prints those that are not in files/
     python -m targets.device.keeper run JOB SECONDS WHO  starts the job unless it runs or has ended; follows it to its end
     python -m targets.device.keeper drop JOB             ends it if it runs, and removes all of it
-    python -m targets.device.keeper tidy                 removes what no job needs and what was left a day ago
+    python -m targets.device.keeper forget SHA256...     removes those of files/ that no job has
+    python -m targets.device.keeper tidy                 removes what was left a day ago by whoever did not come back
 
 All in the folder that EDGEPRESS_DEVICE_HOME names:
 
@@ -23,11 +24,13 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -36,7 +39,9 @@ from targets.device.job import JOB, THREAD_VARIABLES, inside
 HOME = Path(os.environ.get("EDGEPRESS_DEVICE_HOME", "~/.edgepress")).expanduser()
 STALE_SECONDS = 24 * 3600
 POLL_SECONDS = 0.5
-KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "HWLOC_SYNTHETIC", "QEMU_CPU")
+PYTHON = shlex.split(os.environ.get("EDGEPRESS_PYTHON", "")) or [sys.executable]
+"""What starts Python here: on a phone that is more than a path."""
+KEPT = ("PYTHONHOME", "PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "HWLOC_SYNTHETIC", "QEMU_CPU")
 """All that the runner inherits of the connection: a person's OMP_ or ORT_ settings would change what is measured."""
 
 
@@ -50,6 +55,8 @@ def main(arguments: list[str]) -> int:
                 return run(_job(job), float(seconds), who)
             case ["drop", job]:
                 drop(_job(job))
+            case ["forget", *digests]:
+                _forget(inside(HOME / "files", digest) for digest in digests)
             case ["tidy"]:
                 tidy()
             case _:
@@ -85,13 +92,15 @@ def tidy() -> None:
         if not _alive(folder) and time.time() - folder.stat().st_mtime > STALE_SECONDS:
             drop(folder)
     files = HOME / "files"
-    for path in files.iterdir() if files.is_dir() else ():
-        if path.stat().st_nlink == 1 and (not path.name.endswith(".part") or _old(path)):
-            path.unlink()
+    _forget(path for path in (files.iterdir() if files.is_dir() else ()) if time.time() - path.stat().st_mtime > STALE_SECONDS)
 
 
-def _old(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime > STALE_SECONDS
+def _forget(paths: Iterable[Path]) -> None:
+    """Removes files, but not those that are linked into a job."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_nlink == 1:
+                path.unlink()
 
 
 def _start(folder: Path, seconds: float, who: str) -> None:
@@ -101,7 +110,7 @@ def _start(folder: Path, seconds: float, who: str) -> None:
         place = inside(folder, name)
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.exists():
-            place.hardlink_to(inside(HOME / "files", digest))
+            _place(inside(HOME / "files", digest), place)
     for name in ("log", "errors"):
         (folder / name).write_text("")
     sys.stdout.flush()
@@ -124,13 +133,21 @@ def _start(folder: Path, seconds: float, who: str) -> None:
         os._exit(0)
 
 
+def _place(source: Path, target: Path) -> None:
+    """A hard link; Android lets a shell make none."""
+    try:
+        target.hardlink_to(source)
+    except PermissionError:
+        shutil.copyfile(source, target)
+
+
 def _attend(folder: Path, threads: int, seconds: float, who: str) -> int:
     """Runs the runner to its end, alone on this device; returns its exit code (negative: the signal that ended it)."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
     with (folder / "log").open("a") as log, (folder / "errors").open("a") as errors, _lock(who, log):
-        command = [sys.executable, "-m", "targets.device.runner", str(folder), str(folder / "result")]
+        command = [*PYTHON, "-m", "targets.device.runner", str(folder), str(folder / "result")]
         kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment = {**kept, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         process = subprocess.Popen(command, stdout=log, stderr=errors, env=environment)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UserError
+from targets.emulator.debian import unpack
 
 PYTHON = (
     *("libc6", "libgcc-s1", "libstdc++6", "zlib1g", "libexpat1", "libssl3", "libffi8", "liblzma5", "libbz2-1.0", "libuuid1"),
@@ -66,48 +65,22 @@ BOARDS = {
 
 def make(board: Board, folder: Path, say: Callable[[str], None] = lambda line: None) -> Path:
     """The root folder of a board's Debian under `folder`, made unless it is there."""
+    from filelock import FileLock
+
     packages = (*PYTHON, *SHELL, *(NUMPY if board.architecture == "armhf" else ()))
     wanted = hashlib.sha256(repr((VERSION, packages)).encode()).hexdigest()[:12]
     root = folder / f"root-{board.cpu}-{board.architecture}-{wanted}"
-    if root.is_dir():
-        return root
-    for tool in ("apt-get", "dpkg", board.emulator):
-        if shutil.which(tool) is None:
-            raise UserError(f"the emulated Pi needs {tool}, which is not here (Debian: apt-get install qemu-user-static)")
-    say(f"fetching {len(packages)} packages of Debian for {board.architecture}")
-    fresh = folder / f".root-{os.getpid()}"
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        debs = _download(board.architecture, packages, folder / f"apt-{board.architecture}")
-        for path in debs:
-            _run(["dpkg", "-x", str(path), str(fresh)])
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "root.lock"):
+        if root.is_dir():
+            return root
+        say(f"fetching {len(packages)} packages of Debian for {board.architecture}")
+        fresh = folder / ".root"
+        shutil.rmtree(fresh, ignore_errors=True)
+        unpack(board.architecture, packages, folder / f"apt-{board.architecture}", fresh)
         _finish(fresh, board)
         fresh.rename(root)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return root
-
-
-def _download(architecture: str, packages: tuple[str, ...], state: Path) -> list[Path]:
-    """Debian's packages, by an apt that knows nothing of this machine but where its packages come from."""
-    for name in ("lists/partial", "cache/archives/partial", "debs"):
-        (state / name).mkdir(parents=True, exist_ok=True)
-    (state / "status").touch()
-    settings = {
-        "APT::Architecture": architecture,
-        "APT::Architectures": architecture,
-        "APT::Sandbox::User": "root",
-        "Dir::State": state,
-        "Dir::State::Lists": state / "lists",
-        "Dir::State::status": state / "status",
-        "Dir::Cache": state / "cache",
-    }
-    options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-    _run(["apt-get", *options, "update", "-qq"])
-    for old in (state / "debs").glob("*.deb"):
-        old.unlink()
-    _run(["apt-get", *options, "download", "-qq", *packages], state / "debs")
-    return sorted((state / "debs").glob("*.deb"))
 
 
 def _finish(root: Path, board: Board) -> None:
@@ -134,10 +107,3 @@ def _finish(root: Path, board: Board) -> None:
         for found in root.glob(f"usr/lib/*/{blas}/{library}"):
             (found.parent.parent / library).symlink_to(f"{blas}/{library}")
     root.chmod(0o755)
-
-
-def _run(command: list[str], folder: Path | None = None) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UserError(f"the emulated Pi: {command[0]} failed: {last}")

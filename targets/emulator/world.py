@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -94,6 +95,7 @@ def running(name: str, folder: Path) -> Iterator[Ssh]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(world.pid, signal.SIGKILL)
         world.wait()
+        shutil.rmtree(settings, ignore_errors=True)
 
 
 def _keys(folder: Path) -> Path:
@@ -150,7 +152,7 @@ def _program(name: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _enter() -> None:
+def enter(kinds: int = NEWNS | NEWUSER | NEWPID) -> None:
     """Goes on in a child that is root of namespaces of its own; this process waits for it and ends with it."""
     libc = ctypes.CDLL(None, use_errno=True)
     ready, mapped = os.pipe(), os.pipe()
@@ -161,7 +163,7 @@ def _enter() -> None:
         os.write(mapped[1], b"x")
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     libc.prctl(SET_PDEATHSIG, signal.SIGKILL)
-    if libc.unshare(NEWUSER | NEWNS | NEWPID):
+    if libc.unshare(kinds):
         sys.exit(f"unshare: {os.strerror(ctypes.get_errno())}")
     os.write(ready[1], b"x")
     os.read(mapped[0], 1)
@@ -186,28 +188,33 @@ def _map(child: int) -> None:
         subprocess.run([f"new{kind}map", str(child), "0", str(own), "1", "1", first, "65535"], check=True)
 
 
-def _mount(*arguments: str | Path) -> None:
+def mount(*arguments: str | Path) -> None:
+    """As the program of this name."""
     subprocess.run(["mount", *map(str, arguments)], check=True)
+
+
+def emulate(board: Board) -> None:
+    """Registers a board's emulator with the kernel, for this namespace alone; mounts are nobody else's from here on."""
+    mount("--make-rprivate", "/")
+    mount("-t", "binfmt_misc", "none", "/proc/sys/fs/binfmt_misc")
+    magic, mask = MAGIC[board.architecture]
+    register = b":edgepress:M::" + magic + b":" + mask + b":" + os.fsencode(_program(board.emulator) or "") + b":OCF"
+    Path("/proc/sys/fs/binfmt_misc/register").write_bytes(register)
 
 
 def main(name: str, root: Path, settings: Path) -> None:
     """Enters the world, furnishes it and becomes its sshd."""
     board = BOARDS[name]
-    emulator = _program(board.emulator)
-    _enter()
-    _mount("--make-rprivate", "/")
-    _mount("-t", "binfmt_misc", "none", "/proc/sys/fs/binfmt_misc")
-    magic, mask = MAGIC[board.architecture]
-    register = b":edgepress:M::" + magic + b":" + mask + b":" + os.fsencode(emulator or "") + b":OCF"
-    Path("/proc/sys/fs/binfmt_misc/register").write_bytes(register)
-    _mount("-t", "proc", "proc", "/proc")
-    _mount("--bind", root, "/mnt")
-    _mount("--rbind", "/proc", "/mnt/proc")
-    _mount("--bind", settings / "cpuinfo", "/mnt/proc/cpuinfo")
-    _mount("--rbind", "/dev", "/mnt/dev")
-    _mount("-t", "tmpfs", "-o", "size=64m,mode=1777", "none", "/mnt/tmp")
-    _mount("--bind", settings / "passwd", "/etc/passwd")
-    _mount("-t", "tmpfs", "none", "/run")
+    enter()
+    emulate(board)
+    mount("-t", "proc", "proc", "/proc")
+    mount("--bind", root, "/mnt")
+    mount("--rbind", "/proc", "/mnt/proc")
+    mount("--bind", settings / "cpuinfo", "/mnt/proc/cpuinfo")
+    mount("--rbind", "/dev", "/mnt/dev")
+    mount("-t", "tmpfs", "-o", "size=64m,mode=1777", "none", "/mnt/tmp")
+    mount("--bind", settings / "passwd", "/etc/passwd")
+    mount("-t", "tmpfs", "none", "/run")
     Path("/run/sshd").mkdir(mode=0o755)
     os.execv(str(_program("sshd")), ["/usr/sbin/sshd", "-D", "-e", "-f", str(settings / "sshd_config")])
 

@@ -9,6 +9,7 @@ import getpass
 import hashlib
 import json
 import platform
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -66,17 +67,27 @@ class Place:
     code: PurePosixPath
     """The runner, and what it imports of ours."""
     env: PurePosixPath
-    """A venv with numpy and the runtimes."""
+    """A Python with numpy and the runtimes."""
     site: PurePosixPath
     """Its packages."""
+    start: tuple[str, ...]
+    """What starts its Python."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """What Python's environment must have besides, to be started so."""
 
     @property
     def python(self) -> str:
         """What starts Python there, environment included, as `sh` reads it."""
-        return (
-            f"env -C '{self.code}' EDGEPRESS_DEVICE_HOME='{self.home}' PYTHONPATH='{self.code}' PYTHONDONTWRITEBYTECODE=1 "
-            f"'{self.env}/bin/python'"
-        )
+        start = shlex.join(self.start)
+        settings = {
+            "EDGEPRESS_DEVICE_HOME": str(self.home),
+            "EDGEPRESS_PYTHON": start,
+            "PYTHONPATH": f"{self.code}:{self.site}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **dict(self.variables),
+        }
+        given = " ".join(f"{name}={shlex.quote(value)}" for name, value in settings.items())
+        return f"cd {shlex.quote(str(self.code))} && {given} {start}"
 
 
 @dataclass
@@ -105,8 +116,9 @@ class Remote:
                 self._keeper(f"drop {name}")
 
     def tidy(self) -> None:
-        """Leaves on the device what the next run needs to start: the runner and its runtimes, no job and no model."""
+        """Leaves on the device what the next run needs to start: the runner and its runtimes, no job and no model of ours."""
         with contextlib.suppress(ConnectionLost, OSError):
+            self._keeper(f"forget {' '.join(sorted(self.sent))}")
             self._keeper("tidy")
         self.sent.clear()
 
