@@ -81,7 +81,7 @@ def test_a_phone_that_is_pulled_out_is_a_lost_connection(tmp_path: Path) -> None
         def heard(line: str) -> None:
             other._client().disconnect(other.serial)  # as pulling its cable does
 
-        with pytest.raises(ConnectionLost, match="the connection to .* was lost"):
+        with pytest.raises(ConnectionLost, match=r"the connection to .* was lost"):
             other.run("echo begun; sleep 60", heard)
         other.connect()
         assert other.run("echo again").out == "again\n"
