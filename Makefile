@@ -15,7 +15,7 @@ RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
 # Each is remade with the preset that its recipe names. The last one's page is the README's picture.
 PUBLISHED := $(filter-out lenet5_mnist digits mnist,$(sort $(basename $(notdir $(wildcard pipeline/recipes/*.toml))))) digits mnist
 
-.PHONY: demo help setup cpu coverage compare test check format published bench-measure bench-som clean debian
+.PHONY: demo help setup cpu rpi phone emulated-pi coverage compare test check format published bench-measure bench-som clean debian
 
 demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
 	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
@@ -38,6 +38,15 @@ $(STAMP): pyproject.toml constraints.txt
 cpu: setup ## Run RECIPE=... on this machine's CPU (PRESET=quick|full, FLAGS=--dry-run ...)
 	@./edgepress run $(RECIPE) --target cpu $(RUN_FLAGS)
 
+rpi: setup ## Run RECIPE=... on a Raspberry Pi: DEVICE=user@host, or one emulated: emulated-pi4, emulated-pi5, emulated-pi4-32
+	@./edgepress run $(RECIPE) --target rpi --device "$(DEVICE)" $(RUN_FLAGS)
+
+phone: setup ## Run RECIPE=... on an Android phone over adb (DEVICE=SERIAL where there are several)
+	@./edgepress run $(RECIPE) --target phone --device "$(DEVICE)" $(RUN_FLAGS)
+
+emulated-pi: setup debian ## Make an emulated board under build/ (DEVICE=emulated-pi4 unless said), set it up, say what a run would do
+	@./edgepress run $(RECIPE) --target rpi --device $(or $(DEVICE),emulated-pi4) --dry-run $(RUN_FLAGS)
+
 coverage: setup ## Every architecture in every format, as the published reports and yours show
 	@./edgepress coverage $(FLAGS)
 
@@ -55,11 +64,14 @@ check: setup ## Format, lint and types
 format: setup ## Mend what ruff can mend
 	@$(RUN) -m ruff format --quiet . && $(RUN) -m ruff check --quiet --fix .
 
+# A program, and the package that brings it: what each is for is said where it is missing.
+DEBIAN := chromium:chromium sshd:openssh-server qemu-aarch64-static:qemu-user-static qemu-aarch64:qemu-user cc:gcc adb:adb
+
 debian: ## Debian packages that the tests use: installed as root, named elsewhere
-	@command -v chromium >/dev/null 2>&1 || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
-	    echo "installing chromium"; apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
-	  else echo "chromium is not installed: the tests of the report page will be skipped (apt-get install chromium)"; fi; }
+	@missing=""; PATH="$$PATH:/usr/sbin"; for each in $(DEBIAN); do command -v "$${each%%:*}" >/dev/null 2>&1 || missing="$$missing $${each##*:}"; done; \
+	[ -z "$$missing" ] || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	  echo "installing$$missing"; apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	else echo "not installed:$$missing; the tests of the report page and of the emulated board that need them will be skipped (apt-get install$$missing)"; fi
 
 published: setup ## Remake reports/published/ (hours; resumes where it stopped) and the README's tables and picture
 	@for name in $(PUBLISHED); do echo "publishing $$name"; \

@@ -26,20 +26,24 @@ def cli() -> None:
 @cli.command()
 @RECIPE
 @click.option("--target", default="cpu", show_default=True, help="Where to measure.")
+@click.option("--device", default="", help="Which one: user@host, emulated-pi4 ...")
 @click.option("--preset", type=click.Choice(["quick", "full"]), help="Instead of the recipe's own.")
 @click.option("--train-device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
 @click.option("--dry-run", is_flag=True, help="Print the plan: what is cached, what would run, and for how long.")
 @click.option("--aa", is_flag=True, help="Measure every candidate against itself too, and report the verdicts.")
+@click.option("--sustained", type=click.FloatRange(min=0), default=0.0, metavar="MINUTES", help="Also run each file so long.")
 @click.option("--publish", type=click.Path(path_type=Path), help="Also write the report to PUBLISH.json and PUBLISH.md.")
 @click.option("--resume", is_flag=True, help="Do nothing when PUBLISH.json already holds this plan from this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON.")
 def run(
     recipe: Path,
     target: str,
+    device: str,
     preset: str | None,
     train_device: str,
     dry_run: bool,
     aa: bool,
+    sustained: float,
     publish: Path | None,
     resume: bool,
     as_json: bool,
@@ -47,7 +51,7 @@ def run(
     """Train, compress, export, benchmark and report what RECIPE says."""
     from pipeline.run import Options, dry, run
 
-    options = Options(recipe, target, preset, train_device, aa, as_json, publish, resume)
+    options = Options(recipe, target, device, sustained, preset, train_device, aa, as_json, publish, resume)
     sys.exit(dry(options) if dry_run else run(options))
 
 

@@ -5,56 +5,87 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core import Facts, Promise, Technique
+from pipeline.core import Arrays, Dataset, Domain, Facts, Json, Promise, Task, Technique
 from pipeline.execute import Outcome
 from pipeline.files import load_arrays
-from pipeline.measure import Failure, Samples, compare, latency, peak_memory
+from pipeline.measure import Failure, Samples, compare, instructions, latency, peak_memory
+from pipeline.places import data_root
 from pipeline.plan import Cell, Plan
+from pipeline.quality import quality as quality_of
+from pipeline.quality import versus_reference
 from pipeline.recipe import REFERENCE
 from pipeline.sizes import bundle_bytes, file_bytes
 from pipeline.sources import version
 from pipeline.steps.export import SAMPLE
 from pipeline.store import Store
 from reports.document import quality
-from reports.record import Bytes, Host, LatencyRatio, Parity, Predicted, Quality, Record, Report, Run, Seeds
+from reports.record import Bytes, Host, LatencyRatio, Parity, Predicted, Provenance, Quality, Record, Report, Run, Seeds
 
 if TYPE_CHECKING:
+    from targets._device import Judges
     from targets._sampling import Measured, MeasureSet
 
 AGAIN = " (again)"
 """Behind a variant's name: the same file a second time, to measure it against itself."""
 PACKAGES = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "litert_torch", "ai_edge_litert", "ai_edge_quantizer")
 
-Sampled = Mapping[str, Samples | Failure]
+
+@dataclass(frozen=True)
+class Sampled:
+    """What a target found of one set of candidates, by variant."""
+
+    samples: Mapping[str, Samples | Failure] = field(default_factory=dict)
+    judged: Mapping[str, Arrays | Failure] = field(default_factory=dict)
 
 
-def measure_sets(plan: Plan, outcomes: Mapping[str, Outcome], store: Store, *, aa: bool) -> dict[tuple[str, str], MeasureSet]:
-    """What is to be timed together, by (model, runtime): a model's variants in one runtime. With `aa` each one twice."""
-    from targets._sampling import Candidate, MeasureSet
+def measure_sets(
+    plan: Plan, outcomes: Mapping[str, Outcome], store: Store, *, aa: bool, judges: Judges | None = None
+) -> dict[tuple[str, str], MeasureSet]:
+    """What is to be timed together, by (model, runtime): a model's variants in one runtime. With `aa` each one twice.
 
+    With `judges` the target is also given what it needs to judge the files.
+    """
+    from targets._sampling import Candidate, MeasureSet, ToJudge
+
+    data = _dataset(plan) if judges else None
     found: dict[tuple[str, str], dict[str, Candidate]] = {}
     for cell in plan.cells:
-        if cell.unavailable or outcomes[cell.evaluation].status != "ok":
+        if cell.unavailable or outcomes[cell.evaluation or cell.artifact].status != "ok":
             continue
-        files = artifact_files(cell, outcomes, store)[0]
-        candidate = Candidate(tuple(files), load_arrays(store.path(cell.artifact) / SAMPLE))
+        graphs = artifact_files(cell, outcomes, store)
+        judging = None
+        if judges and data:
+            files = {name: tuple(each) for name, each in graphs.items()}
+            judging = ToJudge(files, _task(cell, data.domain), data.batch("test", slice(0, judges.samples)))
+        first = next(iter(graphs.values()))
+        candidate = Candidate(tuple(first), load_arrays(store.path(cell.artifact) / SAMPLE), judging=judging)
         chosen = found.setdefault((cell.model, cell.runtime), {})
         chosen[cell.variant] = candidate
         if aa:
-            chosen[cell.variant + AGAIN] = candidate
+            chosen[cell.variant + AGAIN] = replace(candidate, judging=None)
     return {place: MeasureSet(place[1], chosen) for place, chosen in found.items()}
 
 
-def artifact_files(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> list[list[Path]]:
+def artifact_files(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, list[Path]]:
     """The files of each graph, the one to load first; the first graph is the one whose latency is reported."""
-    graphs = outcomes[cell.artifact].facts["graphs"].values()
-    return [[store.path(cell.artifact) / name for name in files] for files in graphs]
+    graphs = outcomes[cell.artifact].facts["graphs"].items()
+    return {name: [store.path(cell.artifact) / file for file in files] for name, files in graphs}
+
+
+def _dataset(plan: Plan) -> Dataset:
+    loaded: Dataset = plan.recipe.data.build().load(data_root())
+    return loaded
+
+
+def _task(cell: Cell, domain: Domain) -> Task:
+    judge: Task = cell.family.build().task(domain)
+    return judge
 
 
 def assemble(
@@ -63,38 +94,70 @@ def assemble(
     measured: Mapping[tuple[str, str], Sampled],
     store: Store,
     run: Run,
+    provenance: Provenance = "measured",
 ) -> Report:
     """The report of a run."""
+    empty = Sampled()
+    found = [measured.get((cell.model, cell.runtime), empty) for cell in plan.cells]
     return Report(
-        run, [_record(cell, plan, outcomes, measured.get((cell.model, cell.runtime), {}), store) for cell in plan.cells]
+        run, [_record(cell, plan, outcomes, each, store, provenance) for cell, each in zip(plan.cells, found, strict=True)]
     )
 
 
-def describe(plan: Plan, name: str, started: float, command: str) -> Run:
-    """What was run, where and with which versions."""
+def describe(plan: Plan, name: str, started: float, command: str, measured: Measured | None = None) -> Run:
+    """What was run, with which versions, and the machine that measured, with what it said of itself."""
     from targets.device.host import facts
 
-    host = facts()
+    versions = {"python": platform.python_version(), **{name.replace("_", "-"): version(name) for name in PACKAGES}}
+    host, environments = (
+        facts(),
+        [result["environment"] for results in measured.raw.values() for result in results] if measured else [],
+    )
+    for there in environments:
+        host = there["host"]
+        versions[there["package"]] = there["version"]
     return Run(
         id=name,
         started=time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(started)),
         recipe=plan.recipe.name,
         recipe_sha256=plan.recipe.sha256,
         host=Host(host["cpu"] or "unknown", host["cores"], host["features"], host["os"]),
-        versions={"python": platform.python_version(), **{name.replace("_", "-"): version(name) for name in PACKAGES}},
+        versions=versions,
         seed=plan.recipe.seed,
         command=command,
         preset=plan.recipe.preset,
+        conditions=conditions([there[when] for there in environments for when in ("state_before", "state_after")]),
         plan=plan.sha256,
     )
 
 
+def conditions(states: list[Json]) -> list[str]:
+    """What a machine's states while it measured come to, in words; nothing of what it did not tell.
+
+    >>> state = {"governor": "ondemand", "mhz": [1800.0], "load": 0.5, "celsius": 48.3, "throttled": []}
+    >>> conditions([state, {**state, "load": 1.25, "mhz": [600.0, 1800.0], "celsius": 61.2, "throttled": ["throttled now"]}])
+    ['governor ondemand', '600 to 1,800 MHz', '48 to 61 degrees Celsius', 'throttled now', 'load up to 1.2']
+    """
+    told = {
+        name: [state[name] for state in states if state[name] is not None]
+        for name in ("governor", "celsius", "throttled", "load")
+    }
+    clocks = [megahertz for state in states for megahertz in state["mhz"]]
+    words = [f"governor {name}" for name in dict.fromkeys(told["governor"])]
+    words += [f"{min(clocks):,.0f} to {max(clocks):,.0f} MHz"] if clocks else []
+    words += [f"{min(told['celsius']):.0f} to {max(told['celsius']):.0f} degrees Celsius"] if told["celsius"] else []
+    words += dict.fromkeys(each for found in told["throttled"] for each in found)
+    return words + ([f"load up to {max(told['load']):.1f}"] if told["load"] else [])
+
+
 def by_place(sets: Mapping[tuple[str, str], MeasureSet], measured: Measured) -> dict[tuple[str, str], Sampled]:
     """The measured samples under the place that their set was made for."""
-    return dict(zip(sets, measured.sets, strict=True))
+    return {place: Sampled(*found) for place, found in zip(sets, zip(measured.sets, measured.judged, strict=True), strict=True)}
 
 
-def _record(cell: Cell, plan: Plan, outcomes: Mapping[str, Outcome], sampled: Sampled, store: Store) -> Record:
+def _record(
+    cell: Cell, plan: Plan, outcomes: Mapping[str, Outcome], sampled: Sampled, store: Store, provenance: Provenance
+) -> Record:
     common: dict[str, Any] = {
         "model": cell.model,
         "dataset": Path(plan.recipe.data.name).stem,
@@ -103,31 +166,47 @@ def _record(cell: Cell, plan: Plan, outcomes: Mapping[str, Outcome], sampled: Sa
         "format": cell.format,
         "runtime": cell.runtime,
         "target": plan.target,
-        "provenance": "measured",
+        "provenance": provenance,
         "predicted": _predicted(cell, outcomes),
         "family": Path(cell.family.name).stem,
     }
     if cell.unavailable:
         return Record(**common, status="unsupported", reason=cell.unavailable)
-    judged = outcomes[cell.evaluation]
-    if judged.status != "ok":
-        return Record(**common, status=judged.status, reason=judged.reason)
-    samples = sampled.get(cell.variant)
-    if isinstance(samples, Failure):
-        return Record(**common, status="failed", reason=f"measuring: {samples.reason}")
-    files = [file for graph in artifact_files(cell, outcomes, store) for file in graph]
+    before = outcomes[cell.evaluation or cell.artifact]
+    if before.status != "ok":
+        return Record(**common, status=before.status, reason=before.reason)
+    samples, evidence = sampled.samples.get(cell.variant), sampled.judged.get(cell.variant)
+    for what, found in (("judging", evidence), ("measuring", samples)):
+        if isinstance(found, Failure):
+            return Record(**common, status="failed", reason=f"{what}: {found.reason}")
+    counted = instructions(samples) if isinstance(samples, Samples) else None
+    if provenance == "emulated" or isinstance(samples, Failure):
+        samples = None  # it ran; how long that took and what it held says nothing of a board
+    files = [file for graph in artifact_files(cell, outcomes, store).values() for file in graph]
     entry = store.get(cell.artifact)
     return Record(
         **common,
         status="ok",
         artifact_sha256=entry.sha256 if entry else None,
-        quality=_quality(judged, [outcomes[key] for key in cell.seeds]),
+        quality=_quality(before, [outcomes[key] for key in cell.seeds]) if cell.evaluation else _judged(cell, plan, sampled),
         bytes=Bytes(file_bytes(files), bundle_bytes(files), peak_memory(samples) if samples else None),
         latency_ms=latency(samples, plan.recipe.threads) if samples else None,
-        versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.get(REFERENCE), plan.recipe.seed),
-        versus_self=_ratio(sampled.get(cell.variant + AGAIN), samples, plan.recipe.seed),
+        versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.samples.get(REFERENCE), plan.recipe.seed),
+        versus_self=_ratio(sampled.samples.get(cell.variant + AGAIN), samples, plan.recipe.seed),
+        instructions=counted,
         parity=Parity(**outcomes[cell.artifact].facts["parity"]),
     )
+
+
+def _judged(cell: Cell, plan: Plan, sampled: Sampled) -> Quality | None:
+    """What the target's evidence says, against that of the reference in the same runtime there."""
+    evidence, reference = sampled.judged[cell.variant], sampled.judged.get(REFERENCE)
+    assert not isinstance(evidence, Failure)  # a failed cell came no further
+    judge = _task(cell, _dataset(plan).domain)
+    found = quality_of(judge, evidence)
+    if cell.variant == REFERENCE or not isinstance(reference, dict):
+        return found
+    return replace(found, versus_reference=versus_reference(judge, evidence, reference))
 
 
 def _ratio(samples: Samples | Failure | None, baseline: Samples | Failure | None, seed: int) -> LatencyRatio | None:

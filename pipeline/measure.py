@@ -12,13 +12,13 @@ The false-verdict rate and the power of the protocol are measured by `python -m 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.record import Latency, LatencyRatio, LatencyVerdict
+from reports.record import Instructions, Latency, LatencyRatio, LatencyVerdict, Sustained
 
 Nanoseconds = NDArray[np.int64]
 
@@ -41,6 +41,10 @@ class Samples:
     first: Nanoseconds
     peak_bytes: NDArray[np.int64]
     """Of a process that loaded only this file and called it twice; the runtime itself included."""
+    sustained: Nanoseconds = field(default_factory=lambda: np.empty(0, np.int64))
+    """The median of each minute of calls without a pause, where that was asked for."""
+    instructions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """Of single calls, where an emulator counts them."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,16 @@ def latency(samples: Samples, threads: int, batch: int = 1) -> Latency:
         samples=int(steady.size),
         threads=threads,
         batch=batch,
+        sustained=_sustained(samples.sustained),
     )
+
+
+def instructions(samples: Samples) -> Instructions | None:
+    """The median of the counted calls, and their range; None where nothing was counted."""
+    found = samples.instructions
+    if not found.size:
+        return None
+    return Instructions(int(np.median(found)), int(found.min()), int(found.max()), int(found.size))
 
 
 def peak_memory(samples: Samples) -> int:
@@ -116,6 +129,11 @@ def _bootstrap_medians(logs: NDArray[Any], seed: int) -> NDArray[Any]:
     drawn_rounds = generator.integers(rounds, size=(RESAMPLES, processes, rounds))
     medians: NDArray[Any] = np.median(logs[drawn_processes, drawn_rounds], axis=(1, 2))
     return medians
+
+
+def _sustained(minutes: Nanoseconds) -> Sustained | None:
+    """The first minute against the last: what heat did."""
+    return Sustained(float(minutes[0]) / 1e6, float(minutes[-1]) / 1e6, int(minutes.size)) if minutes.size else None
 
 
 def _median_ms(nanoseconds: Nanoseconds) -> float | None:

@@ -48,7 +48,8 @@ class Cell:
     model_keys: tuple[str, ...]
     """Keys of the trained model and of what each technique made of it."""
     artifact: str
-    evaluation: str
+    evaluation: str | None
+    """The step that judges the files here; None where the target does that."""
     family: Spec
     seeds: tuple[str, ...] = ()
     """Evaluations of the same reference trained from other seeds."""
@@ -71,9 +72,16 @@ class Plan:
         return _hash([self.target, [step.key for step in self.steps]])
 
 
-def make(recipe: Recipe, target: str, data_root: Path, runtimes: Mapping[str, str | None], device: str = "cpu") -> Plan:
+def make(
+    recipe: Recipe,
+    target: str,
+    data_root: Path,
+    runtimes: Mapping[str, str | None],
+    device: str = "cpu",
+    judged_here: bool = True,
+) -> Plan:
     """The plan of a recipe. `runtimes` says of each why it is missing on the target, or None. Reads the data, for its hash."""
-    return _Planner(recipe, target, data_root, runtimes, device).plan()
+    return _Planner(recipe, target, data_root, runtimes, device, judged_here).plan()
 
 
 def format_runtimes(formats: list[str], runtimes: list[str]) -> list[tuple[str, str]]:
@@ -85,8 +93,11 @@ def format_runtimes(formats: list[str], runtimes: list[str]) -> list[tuple[str, 
 class _Planner:
     """Collects the steps of one plan."""
 
-    def __init__(self, recipe: Recipe, target: str, data_root: Path, runtimes: Mapping[str, str | None], device: str) -> None:
+    def __init__(
+        self, recipe: Recipe, target: str, data_root: Path, runtimes: Mapping[str, str | None], device: str, judged_here: bool
+    ) -> None:
         self.recipe, self.target, self.runtimes, self.device = recipe, target, runtimes, device
+        self.judged_here = judged_here
         source = recipe.data.build()
         files = [*source.files(data_root)]
         self.data: Json = {"kind": "data", "name": recipe.data.name, "options": recipe.data.options, "root": str(data_root)}
@@ -101,7 +112,8 @@ class _Planner:
 
     def _model(self, entry: ModelEntry) -> None:
         reference = self._train(entry, self.recipe.seed)
-        seeds = [self._another(entry, self.recipe.seed + more) for more in range(1, entry.seeds)]
+        more = range(1, entry.seeds) if self.judged_here else ()
+        seeds = [self._another(entry, self.recipe.seed + number) for number in more]
         self._variant(entry, REFERENCE, (), (reference,), tuple(seeds))
         for variant in self.recipe.variants:
             if variant.models is not None and entry.label not in variant.models:
@@ -145,12 +157,12 @@ class _Planner:
         for name, runtime in format_runtimes(formats, list(self.runtimes)):
             row = (entry.label, variant, name, runtime, history, keys)
             if missing := self.runtimes[runtime]:
-                self.cells.append(Cell(*row, "", "", entry.family, unavailable=missing))
+                self.cells.append(Cell(*row, "", None, entry.family, unavailable=missing))
                 continue
             if name not in artifacts:
                 artifacts[name] = self._export(entry, variant, name, runtime, keys[-1])
             reference = () if variant == REFERENCE else (f"evaluate {entry.label}/{REFERENCE}/{runtime}",)
-            evaluation = self._evaluate(entry, variant, runtime, (artifacts[name], *reference))
+            evaluation = self._evaluate(entry, variant, runtime, (artifacts[name], *reference)) if self.judged_here else None
             own = seeds if name == YARDSTICK else ()
             self.cells.append(Cell(*row, artifacts[name], evaluation, entry.family, own))
 

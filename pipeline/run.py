@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -10,7 +11,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -27,6 +28,8 @@ from pipeline.store import Store
 
 if TYPE_CHECKING:
     from reports.record import Report
+    from targets._device import Reached, Target
+    from targets._sampling import Measured, MeasureSet
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Options:
 
     recipe: Path
     target: str
+    device: str = ""
+    sustained: float = 0.0
+    """Minutes."""
     preset: str | None = None
     train_device: str = "cpu"
     aa: bool = False
@@ -46,8 +52,9 @@ class Options:
 def dry(options: Options) -> int:
     """Prints the plan and does nothing."""
     console = Console(stderr=options.as_json)
-    with console.status("checking the recipe and the store"):
-        _, plan = _plan(options)
+    target = _target(options)
+    with console.status("checking the recipe and the store") as status, target.reach(status.update) as reached:
+        plan = _plan(options, target, reached)
         state = preview.inspect(plan, Store(store_root()), mend=False)
     if options.as_json:
         print(json.dumps(preview.as_json(plan, state), indent=1))
@@ -60,14 +67,22 @@ def dry(options: Options) -> int:
 
 def run(options: Options) -> int:
     """Runs the recipe and writes the report; 1 when a cell failed."""
+    console = Console(stderr=options.as_json)
+    target = _target(options)
+    with contextlib.ExitStack() as stack:
+        with console.status(f"reaching {options.device or options.target}") as status:
+            reached = stack.enter_context(target.reach(status.update))
+        return _run(options, console, target, reached)
+
+
+def _run(options: Options, console: Console, target: Target, reached: Reached) -> int:
     from pipeline.assemble import assemble, by_place, describe, measure_sets
     from reports.document import to_json
     from reports.table import terminal
 
-    console = Console(stderr=options.as_json)
     store, started = Store(store_root()), time.time()
     with console.status("checking the recipe and the store"):
-        target, plan = _plan(options)
+        plan = _plan(options, target, reached)
         if options.resume and options.publish and _published(options.publish.with_suffix(".json"), plan):
             console.print(f"{options.publish.with_suffix('.json')} is of this very plan, host and packages", highlight=False)
             return 0
@@ -77,11 +92,12 @@ def run(options: Options) -> int:
     folder = _run_folder(plan.recipe, started)
     with RunWatcher(console, [step for step in plan.steps if step.key not in state.cached], state.expected) as watcher:
         outcomes = execute(plan.steps, state.cached, store, folder, workers(), watcher)
-    sets = measure_sets(plan, outcomes, store, aa=options.aa)
-    measured = _measure(target, list(sets.values()), plan, console)
+    sets = measure_sets(plan, outcomes, store, aa=options.aa, judges=target.judges)
+    measured = _measure(reached, list(sets.values()), plan, options.sustained, console)
     with console.status("writing the report"):
         write_atomic(folder / "samples.json", json.dumps(measured.raw).encode())
-        report = assemble(plan, outcomes, by_place(sets, measured), store, describe(plan, folder.name, started, _command()))
+        about = describe(plan, folder.name, started, _command(), measured)
+        report = assemble(plan, outcomes, by_place(sets, measured), store, about, target.provenance)
         _write(report, folder, options.publish)
     if options.as_json:
         print(json.dumps(to_json(report), indent=1))
@@ -105,12 +121,19 @@ def _published(path: Path, plan: Plan) -> bool:
     return (run.plan, run.host, run.versions) == (now.plan, now.host, now.versions)
 
 
-def _measure(target: Any, sets: list[Any], plan: Plan, console: Console) -> Any:
-    from targets._sampling import Plan as Sampling
+def _measure(reached: Reached, sets: list[MeasureSet], plan: Plan, sustained: float, console: Console) -> Measured:
+    from targets._sampling import Plan as Measuring
+    from targets.device.job import Sampling
 
-    sampling = Sampling(threads=plan.recipe.threads, seed=plan.recipe.seed)
+    longest = max((len(each.candidates) for each in sets), default=0) * len(sets) * sustained * 60
+    sampling = Measuring(
+        threads=plan.recipe.threads,
+        seed=plan.recipe.seed,
+        sampling=Sampling(sustained_seconds=sustained * 60),
+        timeout=Measuring.timeout + longest,
+    )
     with bar(console, f"measuring on {plan.target}") as progress:
-        return target.measure(sets, measuring_lock(), sampling, progress)
+        return reached.measure(sets, measuring_lock(), sampling, progress)
 
 
 def _say_aa(console: Console, report: Report) -> None:
@@ -121,14 +144,20 @@ def _say_aa(console: Console, report: Report) -> None:
     )
 
 
-def _plan(options: Options) -> tuple[Any, Plan]:
-    """The checked recipe's plan, and the target it is for. Nothing is written before this has succeeded."""
-    recipe = read(options.recipe, options.preset)
-    target = Spec("target", options.target).build()
+def _target(options: Options) -> Target:
+    """The target, if it can be used. Nothing is reached, and nothing is written before the recipe was checked, too."""
+    target: Target = Spec("target", options.target, {"device": options.device} if options.device else {}).build("--target")
     if reason := target.usable():
         raise UserError(f"target {options.target} is not usable here: {reason}")
+    read(options.recipe, options.preset)
     _refuse_missing_device(options.train_device)
-    return target, make(recipe, options.target, data_root(), target.runtimes(), options.train_device)
+    return target
+
+
+def _plan(options: Options, target: Target, reached: Reached) -> Plan:
+    """The checked recipe's plan."""
+    recipe = read(options.recipe, options.preset)
+    return make(recipe, options.target, data_root(), reached.runtimes(), options.train_device, target.judges is None)
 
 
 def _refuse_missing_device(device: str) -> None:

@@ -1,4 +1,4 @@
-"""What was shown to work: every architecture in every format, float and compressed. Computed from reports, never typed in."""
+"""What was shown to work: every architecture, float and compressed, in every format on every target. Computed from reports."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from reports import words
 from reports.record import Record, Report
 
 FLOAT = "float32"
+HOST = "cpu"
+"""The target that goes without saying."""
 SHOWN = ("onnx", "tflite", "openvino")
 MARKS = {"ok": ("✓", "green"), "unsupported": ("-", "magenta"), "failed": ("✗", "bold red")}
 
@@ -38,11 +40,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """An architecture on a data set, as it is (`float32`) or after some techniques."""
+    """An architecture on a data set, as it is (`float32`) or after some techniques, on a target."""
 
     family: str
     dataset: str
     techniques: str
+    target: str
+    """Where it ran; with the word `emulated` where that was no real device."""
     formats: dict[str, Cell] = field(default_factory=dict)
 
 
@@ -56,14 +60,23 @@ class Coverage:
 
 def coverage(reports: Iterable[tuple[str, Report]], families: Sequence[str]) -> Coverage:
     """The rows of all reports, given with their names, later reports replacing earlier ones cell by cell."""
-    rows: dict[tuple[str, str, str], Row] = {}
+    rows: dict[tuple[str, str, str, str], Row] = {}
     for name, report in reports:
         for record in report.records:
-            place = (record.family or record.model, record.dataset, _techniques(record))
+            target = record.target if record.provenance == "measured" else f"{record.target}, {record.provenance}"
+            place = (record.family or record.model, record.dataset, _techniques(record), target)
             rows.setdefault(place, Row(*place)).formats[record.format] = _cell(record, report.run.preset, name)
     order = {family: index for index, family in enumerate(families)}
     found = sorted(
-        rows.values(), key=lambda row: (order.get(row.family, len(order)), row.family, row.dataset, row.techniques != FLOAT)
+        rows.values(),
+        key=lambda row: (
+            order.get(row.family, len(order)),
+            row.family,
+            row.dataset,
+            row.target != HOST,
+            row.target,
+            row.techniques != FLOAT,
+        ),
     )
     seen = {row.family for row in found}
     return Coverage(found, [family for family in families if family not in seen])
@@ -77,7 +90,7 @@ def as_json(found: Coverage) -> dict[str, Any]:
 def table(found: Coverage) -> RenderableType:
     """What a person reads; why a cell is empty stands below."""
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    shown.add_column("architecture, data, metric\n  weights", overflow="fold")
+    shown.add_column("architecture, data, metric\n  weights, target", overflow="fold")
     for heading in SHOWN:
         shown.add_column(heading, no_wrap=True)
     reasons: dict[str, int] = {}
@@ -89,7 +102,8 @@ def table(found: Coverage) -> RenderableType:
             metrics = {cell.metric for cell in row.formats.values() if cell.metric}
             shown.add_row(Text.assemble((row.family, "bold"), f" {row.dataset}", f" {', '.join(map(words.metric, metrics))}"))
         previous = (row.family, row.dataset)
-        shown.add_row(f"  {row.techniques}", *(_text(row.formats.get(name), reasons) for name in SHOWN))
+        where = "" if row.target == HOST else f" on {row.target}"
+        shown.add_row(f"  {row.techniques}{where}", *(_text(row.formats.get(name), reasons) for name in SHOWN))
     lines: list[RenderableType] = [shown]
     lines += [Text(f"  {number} {reason}", "dim") for reason, number in reasons.items()]
     if found.missing:

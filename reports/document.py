@@ -84,13 +84,18 @@ def quality(raw: dict[str, Any]) -> nouns.Quality:
     return nouns.Quality(**{**raw, **parts})
 
 
+def _latency(raw: dict[str, Any] | None) -> nouns.Latency | None:
+    return nouns.Latency(**{**raw, "sustained": _maybe(nouns.Sustained, raw.get("sustained"))}) if raw else None
+
+
 def _record(raw: dict[str, Any]) -> Record:
     nested = {
         "quality": quality(raw["quality"]) if raw.get("quality") else None,
         "bytes": nouns.Bytes(**raw.get("bytes", {})),
-        "latency_ms": _maybe(nouns.Latency, raw.get("latency_ms")),
+        "latency_ms": _latency(raw.get("latency_ms")),
         "versus_baseline": _maybe(nouns.LatencyRatio, raw.get("versus_baseline")),
         "versus_self": _maybe(nouns.LatencyRatio, raw.get("versus_self")),
+        "instructions": _maybe(nouns.Instructions, raw.get("instructions")),
         "parity": _maybe(nouns.Parity, raw.get("parity")),
         "predicted": _maybe(nouns.Predicted, raw.get("predicted")),
     }

@@ -7,7 +7,7 @@ import re
 from reports import words
 from reports.record import Record, Report
 from reports.samples import Sample, beside, samples
-from reports.verdict import MARKS, Judgement, Outcome, baseline, judgements, promises, size_ratio
+from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_ratio, judgements, promises, size_ratio
 
 READING = """\
 - **An interval** is a 95 % interval: exact (Clopper and Pearson) for an accuracy, Newcombe's for paired accuracies, a bootstrap
@@ -63,6 +63,7 @@ def _header(report: Report) -> str:
         "recipe": f"{run.recipe} (sha256 {run.recipe_sha256[:12]}){f', preset {run.preset}' if run.preset else ''}",
         "host": f"{host.cpu}, {host.cores} cores, {host.os}",
         "features": " ".join(host.features),
+        "while it measured": ", ".join(run.conditions),
         "versions": ", ".join(f"{name} {version}" for name, version in run.versions.items()),
         "seed": str(run.seed),
         "command": run.command,
@@ -85,6 +86,7 @@ def _row(record: Record, report: Report, outcome: Outcome | None) -> str:
         return f"| {_safe(record.variant)} | {_safe(where)} | **{record.status}**: {_safe(record.reason or '')} |{' - |' * 7} - |"
     quality, paired = record.quality, record.versus_baseline
     delta = quality.versus_reference if quality else None
+    counted = instruction_ratio(record, baseline(record, report.records))
     cells = [
         _safe(record.variant),
         _safe(where),
@@ -94,8 +96,10 @@ def _row(record: Record, report: Report, outcome: Outcome | None) -> str:
         words.ratio(size_ratio(record, baseline(record, report.records), "file")),
         words.kilobytes(record.bytes.bundle),
         words.megabytes(record.bytes.peak_memory),
-        words.milliseconds(record.latency_ms.p50 if record.latency_ms else None),
-        words.interval(paired) + (f" **{paired.verdict}**" if paired else ""),
+        words.cost(record),
+        f"{words.ratio(counted)} instructions"
+        if counted
+        else words.interval(paired) + (f" **{paired.verdict}**" if paired else ""),
         f"{MARKS[outcome]} {outcome}" if outcome else "baseline",
     ]
     if record.provenance != "measured":

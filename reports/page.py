@@ -16,7 +16,7 @@ from reports import chart, words
 from reports.markdown import HEADINGS
 from reports.record import LatencyRatio, Record, Report
 from reports.samples import beside, samples
-from reports.verdict import MARKS, Outcome, Promise, baseline, judgements, kept, promises, size_ratio
+from reports.verdict import MARKS, Outcome, Promise, baseline, instruction_ratio, judgements, kept, promises, size_ratio
 
 HERE = Path(__file__).parent
 COLUMNS = {
@@ -52,6 +52,7 @@ class Row:
     record: Record
     outcome: Outcome | None
     file_ratio: float | None
+    instruction_ratio: float | None
     bar: Bar | None
 
     @property
@@ -68,8 +69,8 @@ class Row:
             "file": r.bytes.file,
             "bundle": r.bytes.bundle,
             "memory": r.bytes.peak_memory,
-            "p50": r.latency_ms.p50 if r.latency_ms else None,
-            "ratio": r.versus_baseline.ratio if r.versus_baseline else None,
+            "p50": r.latency_ms.p50 if r.latency_ms else r.instructions.median if r.instructions else None,
+            "ratio": r.versus_baseline.ratio if r.versus_baseline else self.instruction_ratio,
             "outcome": self.outcome,
         }
 
@@ -128,6 +129,7 @@ def _rows(report: Report, outcomes: dict[int, Outcome]) -> list[Row]:
             record,
             outcomes.get(id(record)),
             size_ratio(record, baseline(record, records), "file"),
+            instruction_ratio(record, baseline(record, records)),
             _bar(record.versus_baseline, reach),
         )
         for number, record in enumerate(records, start=1)

@@ -13,6 +13,7 @@ from pipeline.core import Example as Example
 
 SCHEMA = "edgepress.report/1"
 LatencyVerdict = Literal["faster", "slower", "equivalent", "inconclusive"]
+Provenance = Literal["measured", "emulated", "estimated"]
 QualityVerdict = Literal["better", "worse", "equivalent", "inconclusive"]
 
 
@@ -62,6 +63,15 @@ class Bytes:
 
 
 @dataclass(frozen=True)
+class Sustained:
+    """p50 in milliseconds of the first and the last minute of calls without a pause."""
+
+    first: float
+    last: float
+    minutes: int
+
+
+@dataclass(frozen=True)
 class Latency:
     """Milliseconds a call. A percentile is None unless at least ten samples lie beyond it."""
 
@@ -73,6 +83,17 @@ class Latency:
     samples: int
     threads: int
     batch: int
+    sustained: Sustained | None = None
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """Instructions of one inference on an emulated board. Not time: caches and pipelines have no part in it."""
+
+    median: int
+    lowest: int
+    highest: int
+    repeats: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +139,7 @@ class Record:
     format: str
     runtime: str
     target: str
-    provenance: Literal["measured", "emulated", "estimated"]
+    provenance: Provenance
     status: Literal["ok", "unsupported", "failed"]
     reason: str | None = None
     artifact_sha256: str | None = None
@@ -128,6 +149,8 @@ class Record:
     versus_baseline: LatencyRatio | None = None
     versus_self: LatencyRatio | None = None
     """Only with --aa: the same file measured against itself."""
+    instructions: Instructions | None = None
+    """Only where a board is emulated, instead of latency."""
     parity: Parity | None = None
     predicted: Predicted | None = None
     family: str = ""
@@ -157,6 +180,8 @@ class Run:
     seed: int
     command: str = ""
     preset: str = ""
+    conditions: list[str] = field(default_factory=list)
+    """What the machine said of itself while it measured: governor, temperature, throttling, load."""
     plan: str = ""
     """Hash of what was to be done: equal plans need no second run."""
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from reports import words
 from reports.record import Record, Report
 from reports.samples import beside
-from reports.verdict import MARKS, Judgement, Outcome, baseline, judgements, size_ratio
+from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_ratio, judgements, size_ratio
 
 WIDE = 110
 """From so many columns on, the bundle, the memory and the outcome are shown too."""
@@ -90,12 +90,12 @@ def _row(record: Record, report: Report, outcome: Outcome | None, wide: bool) ->
     where = record.runtime if len({r.target for r in report.records}) == 1 else f"{record.runtime} @ {record.target}"
     file = f"{words.kilobytes(record.bytes.file)}\n{words.ratio(size_ratio(record, baseline(record, report.records), 'file'))}"
     travels = Text(f"{words.kilobytes(record.bytes.bundle)}\n{words.megabytes(record.bytes.peak_memory)}")
-    time = Text(words.milliseconds(record.latency_ms.p50 if record.latency_ms else None))
+    time = Text(words.cost(record))
     mark = Text(f"{MARKS[outcome]} {outcome}", STYLES.get(outcome, "")) if outcome else Text("")
     if not wide:
-        return [Text(f"{record.variant}\n  {where}"), _quality(record), Text(file), time, _ratio(record)]
+        return [Text(f"{record.variant}\n  {where}"), _quality(record), Text(file), time, _ratio(record, report)]
     name = [Text(record.variant), Text(f"{record.format}\n{where}")]
-    return [*name, _quality(record), Text(file), travels, time, _ratio(record), mark]
+    return [*name, _quality(record), Text(file), travels, time, _ratio(record, report), mark]
 
 
 def _quality(record: Record) -> Text:
@@ -109,8 +109,10 @@ def _quality(record: Record) -> Text:
     return text
 
 
-def _ratio(record: Record) -> Text:
-    paired = record.versus_baseline
+def _ratio(record: Record, report: Report) -> Text:
+    paired, counted = record.versus_baseline, instruction_ratio(record, baseline(record, report.records))
+    if counted is not None:
+        return Text(f"{words.ratio(counted)} instr.\n").append(record.provenance, "yellow")
     if paired is None:
         return Text("baseline" if record.variant == "reference" and record.status == "ok" else words.NONE, "dim")
     text = Text(f"{words.interval(paired)}\n").append(paired.verdict, STYLES[paired.verdict])

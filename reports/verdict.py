@@ -89,14 +89,23 @@ def size_ratio(record: Record, reference: Record | None, which: Literal["file", 
     return None if ours is None or not theirs else ours / theirs
 
 
+def instruction_ratio(record: Record, reference: Record | None) -> float | None:
+    """Instructions of one inference over the reference's, where a board is emulated."""
+    if reference is None or record.instructions is None or reference.instructions is None or record.variant == "reference":
+        return None
+    return record.instructions.median / reference.instructions.median
+
+
 def _join(parts: Sequence[str]) -> str:
     """`bytes, download and time`."""
     return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
-def _time(record: Record) -> str:
-    """The latency in words, with how it was had unless it was measured."""
-    paired = record.versus_baseline
+def _time(record: Record, reference: Record | None) -> str:
+    """The latency in words, with how it was had unless it was measured; instructions where a board is emulated."""
+    paired, counted = record.versus_baseline, instruction_ratio(record, reference)
+    if counted is not None:
+        return f"{words.ratio(counted)} instructions ({record.provenance})"
     if paired is None:
         return "time not measured"
     between = f"[{paired.low:.2f}, {paired.high:.2f}]"
@@ -173,7 +182,7 @@ def judge(record: Record, reference: Record | None, subject: str) -> Judgement:
     if file is not None and bundle is not None and abs(bundle - file) > SIZE_MARGIN:
         # The two differ where a technique makes a file compressible without making it smaller.
         parts.append(f"{words.ratio(bundle)} download")
-    return Judgement(record, outcome, subject, f"{', '.join([*parts, _time(record), _quality(record)])}: {ending}")
+    return Judgement(record, outcome, subject, f"{', '.join([*parts, _time(record, reference), _quality(record)])}: {ending}")
 
 
 def judgements(report: Report) -> list[Judgement]:

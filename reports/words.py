@@ -102,6 +102,31 @@ def milliseconds(time: float | None) -> str:
     return f"{time:#.3g} ms" if 1e-4 <= time < 100 else f"{time:,.0f} ms" if time >= 100 else f"{time:.4f} ms"
 
 
+def cost(record: Record) -> str:
+    """What one inference costs: the median time where it was measured, instructions where a board is emulated."""
+    if record.instructions:
+        return instructions(record.instructions.median)
+    found = record.latency_ms
+    if found and found.sustained:
+        kept = found.sustained
+        change = f"{milliseconds(kept.first)} in the first of {kept.minutes} minutes, {milliseconds(kept.last)} in the last"
+        return f"{milliseconds(found.p50)} ({change})"
+    return milliseconds(found.p50 if found else None)
+
+
+def instructions(count: int) -> str:
+    """Three digits of thousands or millions.
+
+    >>> instructions(78_288), instructions(8_012_345), instructions(950)
+    ('78.3 k instr.', '8.01 M instr.', '950 instr.')
+    """
+    for unit, name in ((1e6, " M"), (1e3, " k")):
+        if count >= unit:
+            number = count / unit
+            return f"{number:#.3g}{name} instr." if number < 100 else f"{number:,.0f}{name} instr."
+    return f"{count} instr."
+
+
 def ratio(number: float | None) -> str:
     """`0.26x`, or one more digit where two would hide the size of it."""
     if number is None:

@@ -6,6 +6,7 @@ Every runtime gets `processes` fresh processes, one after the other, and every c
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,10 +16,21 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.core import Arrays, Json, Progress
+from pipeline.core import Arrays, Json, Progress, Task
 from pipeline.files import save_arrays
 from pipeline.measure import Failure, Samples
-from targets.device.job import Entry, Job, Sampling, file_sha256
+from targets._result import Result, RunFailed, read_result
+from targets.device import judge
+from targets.device.job import Entry, Job, Judging, Sampling, file_sha256
+
+
+@dataclass(frozen=True)
+class ToJudge:
+    """What a device needs to judge a candidate: every graph's files, the judge, and prepared samples."""
+
+    graphs: Mapping[str, tuple[Path, ...]]
+    task: Task
+    samples: Arrays
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,8 @@ class Candidate:
     files: tuple[Path, ...]
     inputs: Arrays
     handicap: float = 0.0
+    judging: ToJudge | None = None
+    """Given where the device judges, too."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +58,22 @@ class Measured:
 
     sets: list[dict[str, Samples | Failure]]
     """In the order of the sets that were asked for, each candidate under its name."""
+    judged: list[dict[str, Arrays | Failure]]
+    """The same, with the judge's evidence, for what was to be judged."""
+    outputs: list[dict[str, Arrays]]
+    """The same, with what each candidate answered to its sample."""
     raw: dict[str, list[Json]]
     """For each runtime its processes' results as they came: environments and raw samples."""
 
 
-class RunFailed(Exception):
-    """A run that gave no result: refused, crashed, killed or unreachable; one line."""
-
-
 class Transport(Protocol):
-    """How files get to a device and how a job runs there."""
+    """How a job runs on a device."""
 
-    def put(self, source: Path, target: Path) -> None:
-        """Places a file in a job's folder."""
+    def run(self, job: Path, result: Path, threads: int, timeout: float, heard: Callable[[str], None]) -> None:
+        """Runs a job's folder in a fresh process there, and fills the folder `result`.
 
-    def run(self, job: Path, threads: int, timeout: float, heard: Callable[[str], None]) -> Json:
-        """Runs a job's folder in a fresh process there; `heard` gets each line it prints. RunFailed when it gave no result."""
+        `heard` gets each line that the runner prints. RunFailed when there is no result after `timeout` seconds or at all.
+        """
 
 
 @dataclass(frozen=True)
@@ -76,84 +90,139 @@ class Plan:
 
 def sample(transport: Transport, sets: list[MeasureSet], plan: Plan, progress: Progress) -> Measured:
     """Measures all sets. What a runtime cannot run is a Failure in its place, never an exception."""
-    found: list[dict[str, Samples | Failure]] = [{} for _ in sets]
-    raw: dict[str, list[Json]] = {}
+    measured = Measured([{} for _ in sets], [{} for _ in sets], [{} for _ in sets], {})
     runtimes = list(dict.fromkeys(each.runtime for each in sets))
     for number, runtime in enumerate(runtimes):
         mine = {index: each for index, each in enumerate(sets) if each.runtime == runtime}
         step = partial(_step, progress, number * plan.processes, len(runtimes) * plan.processes, runtime)
-        results: list[Json] | Failure
+        results: list[Result] | Failure
         try:
-            results = raw[runtime] = _processes(transport, runtime, mine, plan, step)
+            results = _processes(transport, runtime, mine, plan, step)
+            measured.raw[runtime] = [result.body for result in results]
         except RunFailed as error:
             results = Failure(str(error))
         for place, (index, each) in enumerate(mine.items()):
-            found[index] = {name: _gather(results, place, _identity(index, name)) for name in each.candidates}
-    return Measured(found, raw)
+            for name, candidate in each.candidates.items():
+                identity = _identity(index, name)
+                measured.sets[index][name] = _gather(results, place, identity)
+                if candidate.judging:
+                    measured.judged[index][name] = _judged(results, identity, candidate.judging)
+                if isinstance(results, list) and (outputs := results[0].outputs(identity)) is not None:
+                    measured.outputs[index][name] = outputs
+    return measured
 
 
 def _processes(
     transport: Transport, runtime: str, sets: Mapping[int, MeasureSet], plan: Plan, step: Callable[[int, str], None]
-) -> list[Json]:
-    """The results of one runtime's processes."""
+) -> list[Result]:
+    """The results of one runtime's processes; the first one judges."""
     results = []
     with tempfile.TemporaryDirectory(prefix="edgepress-job-") as name:
-        folder = Path(name)
-        candidates = {
-            _identity(index, name): _put(transport, folder, candidate)
-            for index, each in sets.items()
-            for name, candidate in each.candidates.items()
-        }
-        groups = tuple(tuple(_identity(index, name) for name in each.candidates) for index, each in sets.items())
-        job = Job(runtime, plan.threads, plan.seed, groups, candidates, plan.sampling)
+        stage = _Stage(Path(name))
+        entries, judgings = dict[str, Entry](), dict[str, Judging]()
+        for index, each in sets.items():
+            for label, candidate in each.candidates.items():
+                entries[_identity(index, label)] = stage.entry(candidate)
+                if candidate.judging:
+                    judgings[_identity(index, label)] = stage.judging(candidate.judging)
+        groups = tuple(tuple(_identity(index, label) for label in each.candidates) for index, each in sets.items())
+        job = Job(runtime, plan.threads, plan.seed, stage.files, entries, groups, plan.sampling, judgings)
         for process in range(plan.processes):
-            replace(job, seed=plan.seed * 1000 + process).write(folder)
-            results.append(transport.run(folder, plan.threads, plan.timeout, partial(step, process)))
+            if process:  # the first one judged, and kept the device warm for as long as that was asked for
+                job = replace(job, judgings={}, protocol=replace(plan.sampling, sustained_seconds=0.0))
+            replace(job, seed=plan.seed * 1000 + process).write(stage.folder)
+            with tempfile.TemporaryDirectory(prefix="edgepress-result-") as result:
+                transport.run(stage.folder, Path(result), plan.threads, plan.timeout, partial(step, process))
+                results.append(read_result(Path(result), entries, {} if process else judgings, groups))
     return results
 
 
 def _step(progress: Progress, before: int, total: int, what: str, process: int, line: str) -> None:
-    """Passes on a runner's `progress DONE TOTAL`; a library's own words on stdout are no progress."""
+    """Passes on a runner's `progress DONE TOTAL` and a keeper's `waiting: ...`; a library's own words are no progress."""
     match line.split():
         case ["progress", done, of]:
-            progress(before + process + int(done) / int(of), total, f"{what}, process {process + 1}")
+            progress(before + process + float(done) / float(of), total, f"{what}, process {process + 1}")
+        case ["waiting:", *_]:
+            progress(before + process, total, line)
 
 
-def _put(transport: Transport, folder: Path, candidate: Candidate) -> Entry:
-    """Places a candidate's files under a name that their content gives: a file that two candidates share travels once."""
-    digests = tuple(file_sha256(path) for path in candidate.files)
-    place = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16]  # of all: two files may share their .xml
-    names = tuple(f"{place}/{path.name}" for path in candidate.files)
-    for path, name in zip(candidate.files, names, strict=True):
-        transport.put(path, folder / name)
-    with tempfile.TemporaryDirectory() as scratch:
-        inputs = Path(scratch) / "inputs.npz"
-        save_arrays(inputs, candidate.inputs)
-        digest = file_sha256(inputs)
-        transport.put(inputs, folder / f"{digest[:16]}.npz")
-    return Entry(names, digests, f"{digest[:16]}.npz", digest, candidate.handicap)
+class _Stage:
+    """A job's folder while it is filled: every file under a name that its content gives, so that it is there once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files: dict[str, str] = {}
+
+    def entry(self, candidate: Candidate) -> Entry:
+        """A candidate to be timed."""
+        return Entry(self._together(candidate.files), self._arrays(candidate.inputs), candidate.handicap)
+
+    def judging(self, judging: ToJudge) -> Judging:
+        """A candidate to be judged."""
+        graphs = {name: self._together(files) for name, files in judging.graphs.items()}
+        return Judging(graphs, judge.describe(judging.task), self._arrays(judging.samples))
+
+    def _together(self, files: tuple[Path, ...]) -> tuple[str, ...]:
+        """Files that belong together lie in one folder, under their own names, by which they find one another."""
+        digests = [file_sha256(path) for path in files]
+        place = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16]  # of all: two files may share their .xml
+        names = tuple(f"{place}/{path.name}" for path in files)
+        for path, name, digest in zip(files, names, digests, strict=True):
+            self._put(path, name, digest)
+        return names
+
+    def _arrays(self, arrays: Arrays) -> str:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "arrays.npz"
+            save_arrays(path, arrays)
+            digest = file_sha256(path)
+            self._put(path, f"{digest[:16]}.npz", digest)
+        return f"{digest[:16]}.npz"
+
+    def _put(self, source: Path, name: str, digest: str) -> None:
+        """A hard link where the file system allows it."""
+        self.files[name] = digest
+        target = self.folder / name
+        if target.exists():
+            return
+        target.parent.mkdir(exist_ok=True)
+        try:
+            target.hardlink_to(source.resolve())
+        except OSError:
+            shutil.copyfile(source, target)
 
 
 def _identity(index: int, name: str) -> str:
     return f"{index}/{name}"
 
 
-def _gather(results: list[Json] | Failure, place: int, identity: str) -> Samples | Failure:
+def _gather(results: list[Result] | Failure, place: int, identity: str) -> Samples | Failure:
     """A candidate's samples out of all processes; a Failure when any of them had one."""
     if isinstance(results, Failure):
         return results
-    mine = [result["candidates"][identity] for result in results]
+    mine = [result.body["candidates"][identity] for result in results]
     if reasons := [each["error"] for each in mine if "error" in each]:
         return Failure(reasons[0])
 
     def column(name: str) -> Any:
         return np.array([each[name] for each in mine], dtype=np.int64)
 
-    rounds = [[each[identity] for each in result["sets"][place]["rounds"]] for result in results]
+    rounds = [[each[identity] for each in result.body["sets"][place]["rounds"]] for result in results]
     return Samples(
         rounds=np.array(rounds, dtype=np.int64),
         steady=tuple(np.array(each["steady_ns"], dtype=np.int64) for each in mine),
         load=column("load_ns"),
         first=column("first_ns"),
         peak_bytes=column("peak_bytes"),
+        sustained=np.array(mine[0].get("sustained_ns", ()), dtype=np.int64),
+        instructions=np.array([number for each in mine for number in each.get("instructions", ())], dtype=np.int64),
     )
+
+
+def _judged(results: list[Result] | Failure, identity: str, judging: ToJudge) -> Arrays | Failure:
+    """The evidence of a candidate, a row a sample."""
+    if isinstance(results, Failure):
+        return results
+    if reason := results[0].body["judged"][identity].get("error"):
+        return Failure(reason)
+    return results[0].evidence(identity, len(next(iter(judging.samples.values()))))

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
-FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+CORES = Path("/sys/devices/system/cpu")
+THERMAL = Path("/sys/class/thermal")
+FIRMWARE = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+BITS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
+"""Of the Raspberry Pi's firmware, from the lowest bit on; 16 bits higher: since it was started."""
+PLAUSIBLE = range(1, 150)
+"""Degrees Celsius: phones have zones that are no thermometers, and give -273000 or 0."""
 FEATURES = {  # the kernel's or macOS's word for it: ours
     **{name: name for name in ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "neon", "i8mm")},
     "asimd": "neon",
@@ -46,13 +52,35 @@ def facts() -> dict[str, Any]:
 
 
 def state() -> dict[str, Any]:
-    """What moves while measuring: the frequency governor, the clock in MHz, the one-minute load."""
-    kilohertz = _read(FREQUENCY / "scaling_cur_freq")
+    """What moves while measuring.
+
+    The frequency governor, each core's clock in MHz, the one-minute load, the hottest sensor in degrees Celsius, and what a
+    Raspberry Pi's firmware says of its supply and heat: a list of words, empty when all is well, None where nobody says.
+    """
     return {
-        "governor": _read(FREQUENCY / "scaling_governor"),
-        "mhz": int(kilohertz) / 1000 if kilohertz else None,
+        "governor": _read(CORES / "cpu0/cpufreq/scaling_governor"),
+        "mhz": [int(kilohertz) / 1000 for path in _cores() if (kilohertz := _read(path / "cpufreq/scaling_cur_freq"))],
         "load": os.getloadavg()[0],
+        "celsius": max((degrees for zone in sorted(THERMAL.glob("thermal_zone*")) if (degrees := _degrees(zone))), default=None),
+        "throttled": throttled(_read(FIRMWARE) or _vcgencmd("get_throttled")),
     }
+
+
+def throttled(text: str | None) -> list[str] | None:
+    """The words for the firmware's bits: what is so now, and what was so since the board was started.
+
+    >>> throttled("throttled=0x50005"), throttled("0"), throttled(None)
+    (['under-voltage now', 'throttled now', 'under-voltage before', 'throttled before'], [], None)
+    """
+    if not text:
+        return None
+    try:
+        bits = int(text.rpartition("=")[2], 16)
+    except ValueError:
+        return None
+    return [
+        f"{word} {when}" for when, shift in (("now", 0), ("before", 16)) for n, word in enumerate(BITS) if bits >> shift + n & 1
+    ]
 
 
 def parse_cpuinfo(text: str) -> tuple[str | None, list[str]]:
@@ -86,6 +114,27 @@ def _sysctl(name: str) -> str:
     with contextlib.suppress(OSError):
         return subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False).stdout.strip()
     return ""
+
+
+def _cores() -> list[Path]:
+    return sorted(CORES.glob("cpu[0-9]*"), key=lambda path: int(path.name.removeprefix("cpu")))
+
+
+def _degrees(zone: Path) -> float | None:
+    """A zone's temperature; the kernel gives thousandths of a degree."""
+    try:
+        degrees = int(_read(zone / "temp") or "") / 1000
+    except ValueError:
+        return None
+    return degrees if int(degrees) in PLAUSIBLE else None
+
+
+def _vcgencmd(*arguments: str) -> str | None:
+    """What the Raspberry Pi's firmware answers."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["vcgencmd", *arguments], capture_output=True, text=True, timeout=5, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+    return None
 
 
 def _os_name() -> str:

@@ -1,7 +1,7 @@
 """A measuring job as files, so that any transport can carry it: what the host writes is what the device checks.
 
-    JOB/job.json      schema edgepress.job/1: runtime, threads, seed, sets, candidates, protocol
-    JOB/<name> ...    the candidates' files and inputs, by the relative names that job.json gives
+    JOB/job.json      schema edgepress.job/2: runtime, threads, seed, files, candidates, sets, judgings, protocol
+    JOB/<name> ...    what `files` names, each with its sha256
 
 Standard library only.
 """
@@ -11,11 +11,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 JOB, RESULT = "job.json", "result.json"
-SCHEMA = "edgepress.job/1"
+SCHEMA = "edgepress.job/2"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Whoever starts the runner sets these to the job's number of threads: libraries read them as they are imported."""
 
@@ -34,33 +35,47 @@ class Sampling:
     """At most so many calls in one block, for the percentiles."""
     steady_seconds: float = 2.0
     """That block ends after so long, whichever comes first."""
+    sustained_seconds: float = 0.0
+    """Then each candidate runs for so long without a pause, in the first process: what heat does to it."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A candidate's files, relative to the job's folder.
+    """A candidate to be timed: its files, the one to load first.
 
     `inputs` is an .npz with one real sample. `handicap` h makes each call last (1 + h) times as long, by spinning: it
     exists so that the protocol can be checked against a difference that is known, and is 0 in every report.
     """
 
     files: tuple[str, ...]
-    sha256: tuple[str, ...]
     inputs: str
-    inputs_sha256: str
     handicap: float = 0.0
 
 
 @dataclass(frozen=True)
+class Judging:
+    """A candidate to be judged: the files of each of its graphs, the judge, and an .npz of the samples it works on."""
+
+    graphs: dict[str, tuple[str, ...]]
+    task: dict[str, Any]
+    """As `device.judge.describe` writes it."""
+    samples: str
+
+
+@dataclass(frozen=True)
 class Job:
-    """What one fresh process measures. `sets` are the groups of candidates that are interleaved with one another."""
+    """What one fresh process does. `sets` are the groups of candidates that are interleaved with one another."""
 
     runtime: str
     threads: int
     seed: int
-    sets: tuple[tuple[str, ...], ...]
+    files: dict[str, str]
+    """All that the job uses: relative names and their sha256."""
     candidates: dict[str, Entry]
+    sets: tuple[tuple[str, ...], ...]
     protocol: Sampling
+    judgings: dict[str, Judging] = field(default_factory=dict)
+    """By candidate."""
 
     def write(self, folder: Path) -> None:
         """Writes job.json; the files it names are put there by the caller."""
@@ -70,12 +85,7 @@ class Job:
 def read(folder: Path) -> Job:
     """The job in a folder, every file verified. ValueError for anything that does not fit."""
     try:
-        body = json.loads((folder / JOB).read_text())
-        if body.pop("schema") != SCHEMA:
-            raise ValueError(f"its schema is not {SCHEMA}")
-        candidates = {name: Entry(**fields) for name, fields in body.pop("candidates").items()}
-        sets = tuple(tuple(names) for names in body.pop("sets"))
-        job = Job(candidates=candidates, sets=sets, protocol=Sampling(**body.pop("protocol")), **body)
+        job = _parse(json.loads((folder / JOB).read_text()))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{JOB}: {type(error).__name__}: {error}") from error
     except ValueError as error:
@@ -84,11 +94,31 @@ def read(folder: Path) -> Job:
         raise ValueError(f"{JOB}: protocol.calls must be at least 2 (the first is dropped), found {job.protocol.calls}")
     if unknown := {name for names in job.sets for name in names} - job.candidates.keys():
         raise ValueError(f"{JOB}: sets name unknown candidates: {', '.join(sorted(unknown))}")
-    for entry in job.candidates.values():
-        for name, digest in zip((*entry.files, entry.inputs), (*entry.sha256, entry.inputs_sha256), strict=True):
-            if file_sha256(inside(folder, name)) != digest:
-                raise ValueError(f"{name} does not match its sha256")
+    if unknown := _used(job) - job.files.keys():
+        raise ValueError(f"{JOB}: no sha256 is given for {', '.join(sorted(unknown))}")
+    for name, digest in job.files.items():
+        if file_sha256(inside(folder, name)) != digest:
+            raise ValueError(f"{name} does not match its sha256")
     return job
+
+
+def _parse(body: dict[str, Any]) -> Job:
+    if (schema := body.pop("schema")) != SCHEMA:
+        raise ValueError(f"its schema is {schema!r}, not {SCHEMA}")
+    candidates = {name: Entry(**{**fields, "files": tuple(fields["files"])}) for name, fields in body.pop("candidates").items()}
+    judgings = {
+        name: Judging(**{**fields, "graphs": {graph: tuple(files) for graph, files in fields["graphs"].items()}})
+        for name, fields in body.pop("judgings").items()
+    }
+    sets = tuple(tuple(names) for names in body.pop("sets"))
+    return Job(candidates=candidates, sets=sets, judgings=judgings, protocol=Sampling(**body.pop("protocol")), **body)
+
+
+def _used(job: Job) -> set[str]:
+    """Every file that a candidate or a judging names."""
+    timed = {name for entry in job.candidates.values() for name in (*entry.files, entry.inputs)}
+    judged = {name for each in job.judgings.values() for files in each.graphs.values() for name in files}
+    return timed | judged | {each.samples for each in job.judgings.values()}
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -1,9 +1,10 @@
 """The program that measures on a device: `python -m targets.device.runner JOB_DIR RESULT_DIR`.
 
-One run is one fresh process. It needs the standard library, numpy and a runtime. For each candidate, in a child of its own
-(forked once the runtime's package is imported, before any session exists, so that candidates share no state): time to load,
-time of the first call, peak memory. Then, set by set, the interleaved rounds, and a steady block of each candidate. Raw
-samples are kept: RESULT_DIR/result.json appears whole or not at all.
+One run is one fresh process. It needs the standard library, numpy and a runtime. Each candidate that is to be judged is, in
+a child of its own, over all samples that the job brings. Then for each candidate, again in a child (forked once the runtime's
+package is imported, before any session exists, so that candidates share no state): time to load, time of the first call,
+its outputs, peak memory. Then, set by set, the interleaved rounds, and a steady block of each candidate. Raw samples are
+kept: RESULT_DIR/result.json comes last and whole, and names every other file of the result with its size and sha256.
 
 A job that does not fit its own description is refused: one line on stderr, exit code 2. A candidate that does not load or
 run becomes {"error": one line} and the others go on. stdout says `progress DONE TOTAL`.
@@ -30,15 +31,17 @@ from typing import Any
 import numpy as np
 
 from targets.device import host
-from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, inside, read
-from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, timed, warm
-from targets.runtimes._base import Arrays, Runtime, find, one_line
+from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, Judging, file_sha256, inside, read
+from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, sustained, timed, warm
+from targets.runtimes._base import Arrays, Runtime, find, one_line, present
 
 Json = dict[str, Any]
-SCHEMA = "edgepress.samples/1"
+SCHEMA = "edgepress.samples/2"
 FAILURES = (ValueError, RuntimeError, OSError, LookupError, TypeError, ArithmeticError, MemoryError, ImportError)
 TRY_SECONDS = 300
 """A candidate whose first calls take longer than this is given up."""
+JUDGE_SECONDS = 6 * 3600
+"""The same for a judging, which may mean hours on a small board."""
 
 
 def main(arguments: list[str]) -> int:
@@ -55,33 +58,63 @@ def main(arguments: list[str]) -> int:
     except (ValueError, OSError) as error:
         print(one_line(error), file=sys.stderr)
         return 2
-    _write(target, Measuring(folder, job, runtime).run())
+    target.mkdir(parents=True, exist_ok=True)
+    _write(target, Work(folder, target, job, runtime).run())
     return 0
 
 
 @dataclass
-class Measuring:
+class Work:
     """One job under way."""
 
     folder: Path
+    result: Path
     job: Job
     runtime: Runtime
-    done: int = 0
+    done: float = 0
     candidates: dict[str, Json] = field(default_factory=dict)
 
     def run(self) -> Json:
         """The whole result."""
         start = clock()
-        for module in self.runtime.modules:
+        for module in self.runtime.modules():
             importlib.import_module(module)
         environment = self._environment(import_ns=clock() - start)
-        for name, entry in self.job.candidates.items():
-            self.candidates[name] = in_child(partial(self._cold, entry))
+        judged = {}
+        for number, (name, judging) in enumerate(self.job.judgings.items()):
+            judged[name] = in_child(partial(self._judge, judging, f"evidence-{number}.npz"), JUDGE_SECONDS)
+            self._progress()
+        for number, (name, entry) in enumerate(self.job.candidates.items()):
+            self.candidates[name] = in_child(partial(self._cold, entry, f"outputs-{number}.npz"))
             self._progress()
         generator = random.Random(self.job.seed)
         sets = [{"rounds": self._measure(names, generator)} for names in self.job.sets]
         environment["state_after"] = host.state()
-        return {"schema": SCHEMA, "environment": environment, "candidates": self.candidates, "sets": sets}
+        return {
+            "schema": SCHEMA,
+            "environment": environment,
+            "judged": judged,
+            "candidates": self.candidates,
+            "sets": sets,
+            "files": {path.name: [path.stat().st_size, file_sha256(path)] for path in sorted(self.result.glob("*.npz"))},
+        }
+
+    def _judge(self, judging: Judging, name: str) -> Json:
+        """The judge's evidence, written beside the result."""
+        from targets.device import judge
+
+        task = judge.build(judging.task)
+        predictors = {graph: self._any_batch(files) for graph, files in judging.graphs.items()}
+        with np.load(inside(self.folder, judging.samples), allow_pickle=False) as arrays:
+            samples = dict(arrays)
+        _save(self.result / name, judge.evidence(task, predictors, samples, self._progress_within))
+        return {"evidence": name}
+
+    def _any_batch(self, files: tuple[str, ...]) -> Callable[[Arrays], Arrays]:
+        from pipeline.evaluate import one_by_one
+
+        predict = self.runtime.load([inside(self.folder, name) for name in files], self.job.threads)
+        return one_by_one(predict) if predict.batch == 1 else predict
 
     def _measure(self, names: tuple[str, ...], generator: random.Random) -> list[dict[str, int]]:
         """A set's rounds; its candidates' steady blocks go beside what is known of them already."""
@@ -95,6 +128,9 @@ class Measuring:
             for name in generator.sample(list(calls), len(calls)):
                 steady = timed(calls[name], self.job.protocol.steady_calls, self.job.protocol.steady_seconds)
                 self.candidates[name].setdefault("steady_ns", []).extend(steady)
+            if self.job.protocol.sustained_seconds:
+                for name in generator.sample(list(calls), len(calls)):
+                    self.candidates[name]["sustained_ns"] = sustained(calls[name], self.job.protocol.sustained_seconds)
         self._progress(len(names))
         return rounds
 
@@ -108,16 +144,21 @@ class Measuring:
         except FAILURES as error:
             self.candidates[name] = {"error": one_line(error)}
 
-    def _cold(self, entry: Entry) -> Json:
-        """Nanoseconds from the file to a predictor that is ready and of its first call; peak bytes after one more call."""
+    def _cold(self, entry: Entry, name: str) -> Json:
+        """Nanoseconds from the file to a predictor that is ready and of its first call; peak bytes after one more call.
+
+        What it answered is written beside the result: the host knows what it should be.
+        """
         inputs = self._inputs(entry)
         start = clock()
         predict = self._load(entry)
         ready = clock()
         predict(inputs)
         first = clock()
-        predict(inputs)
-        return {"load_ns": ready - start, "first_ns": first - ready, "peak_bytes": peak_bytes()}
+        outputs = predict(inputs)
+        peak = peak_bytes()
+        _save(self.result / name, outputs)
+        return {"load_ns": ready - start, "first_ns": first - ready, "peak_bytes": peak, "outputs": name}
 
     def _load(self, entry: Entry) -> Callable[[Arrays], Arrays]:
         files = [inside(self.folder, name) for name in entry.files]
@@ -134,6 +175,7 @@ class Measuring:
             "state_before": host.state(),
             "python": platform.python_version(),
             "runtime": self.job.runtime,
+            "package": present(self.runtime.packages)[0],
             "version": self.runtime.version(),
             "threads": self.job.threads,
             "variables": {name: os.environ.get(name) for name in THREAD_VARIABLES},
@@ -142,24 +184,30 @@ class Measuring:
             "baseline_bytes": in_child(lambda: {"peak_bytes": peak_bytes()}).get("peak_bytes"),
         }
 
-    def _progress(self, steps: int = 1) -> None:
+    def _progress(self, steps: float = 1) -> None:
         self.done += steps
-        total = len(self.job.candidates) + sum(map(len, self.job.sets))
-        print(f"progress {self.done} {total}", flush=True)
+        total = len(self.job.judgings) + len(self.job.candidates) + sum(map(len, self.job.sets))
+        print(f"progress {self.done:g} {total}", flush=True)
+
+    def _progress_within(self, done: float, total: float, what: str = "") -> None:
+        """Of the judging under way, which is one step of the job; said by the child, which leaves `done` as it is."""
+        before = self.done
+        self._progress(done / total)
+        self.done = before
 
 
-def in_child(work: Callable[[], Json]) -> Json:
+def in_child(work: Callable[[], Json], seconds: int = TRY_SECONDS) -> Json:
     """What `work` returns in a forked child; {"error": …} when it fails, crashes or hangs."""
     with tempfile.TemporaryFile() as answer:
         child = os.fork()
         if child == 0:
-            _answer(work, answer.fileno())
+            _answer(work, answer.fileno(), seconds)
         _, status = os.waitpid(child, 0)
         answer.seek(0)
         text = answer.read()
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        hung = f" (no answer within {TRY_SECONDS} s)" if number == signal.SIGALRM else ""
+        hung = f" (no answer within {seconds} s)" if number == signal.SIGALRM else ""
         return {"error": f"the runtime's process was ended by {signal.Signals(number).name}{hung}"}
     if not text:
         return {"error": f"the runtime's process ended with exit code {os.waitstatus_to_exitcode(status)}"}
@@ -167,11 +215,11 @@ def in_child(work: Callable[[], Json]) -> Json:
     return reply
 
 
-def _answer(work: Callable[[], Json], descriptor: int) -> None:
+def _answer(work: Callable[[], Json], descriptor: int, seconds: int) -> None:
     """The child's life. It leaves by _exit, so that nothing of the parent's runs twice."""
     code = 1
     try:
-        signal.alarm(TRY_SECONDS)  # its default action ends the process even in the middle of native code
+        signal.alarm(seconds)  # its default action ends the process even in the middle of native code
         try:
             reply = work()
         except FAILURES as error:
@@ -195,8 +243,12 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def _save(path: Path, arrays: Arrays) -> None:
+    named: Any = arrays  # numpy's stub takes any keyword for its own option
+    np.savez(path, **named)
+
+
 def _write(folder: Path, result: Json) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{RESULT}.{os.getpid()}"
     with temporary.open("w") as file:
         json.dump(result, file)

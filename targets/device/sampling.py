@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import random
+import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from targets.device.job import Sampling
 from targets.runtimes._base import Arrays
 
 clock = time.perf_counter_ns
+PART_SECONDS = 60.0
+"""Of a sustained block: how heat and governors change a minute is what is looked for."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,15 @@ def timed(call: Call, count: int, seconds: float = float("inf")) -> list[int]:
         if stop > end:
             break
     return durations
+
+
+def sustained(call: Call, seconds: float, part: float = PART_SECONDS) -> list[int]:
+    """The median of each part (a minute) of a block of calls that lasts so long; a last part that is cut short counts as one."""
+    medians: list[int] = []
+    end = clock() + seconds * 1e9
+    while (left := (end - clock()) / 1e9) > 0:
+        medians.append(int(statistics.median(timed(call, sys.maxsize, min(part, left)))))
+    return medians
 
 
 def handicapped(predict: Callable[[Arrays], Arrays], handicap: float) -> Callable[[Arrays], Arrays]:

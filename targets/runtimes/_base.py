@@ -36,10 +36,11 @@ class Runtime(Protocol):
 
     format: ClassVar[str]
     """The format of the files that it loads."""
-    package: ClassVar[str]
-    """The distribution that brings it."""
-    modules: ClassVar[tuple[str, ...]]
-    """What `load` imports, to be imported before a load is timed; the first one shows whether the package is here."""
+    packages: ClassVar[Mapping[str, str]]
+    """The distributions that bring it and what they are imported as; the first that is here is used."""
+
+    def modules(self) -> tuple[str, ...]:
+        """What `load` imports, to be imported before a load is timed."""
 
     def missing(self) -> str | None:
         """Why it cannot be used here and what would change that; None when it can. Imports nothing heavy."""
@@ -81,11 +82,23 @@ def find(name: str) -> Runtime:
     raise ValueError(f"no runtime is named {name!r} here")
 
 
-def why_missing(runtime: Runtime) -> str | None:
-    """The reason why a runtime's package cannot be imported."""
-    if importlib.util.find_spec(runtime.modules[0]) is None:
-        return f"{runtime.package} is not installed; `pip install {runtime.package}` would make it usable"
+def present(packages: Mapping[str, str]) -> tuple[str, str]:
+    """The distribution that is used and its module; the first one where none is here."""
+    here = (each for each in packages.items() if importlib.util.find_spec(each[1]) is not None)
+    return next(here, next(iter(packages.items())))
+
+
+def why_missing(packages: Mapping[str, str]) -> str | None:
+    """The reason why none of them can be imported."""
+    package, module = present(packages)
+    if importlib.util.find_spec(module) is None:
+        return f"{package} is not installed; `pip install {package}` would make it usable"
     return None
+
+
+def installed_version(packages: Mapping[str, str]) -> str:
+    """Of the distribution that is used."""
+    return importlib.metadata.version(present(packages)[0])
 
 
 def fixed_batch(expected: Mapping[str, Input]) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,17 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, one_line, refuse, why_missing
+from targets.runtimes._base import (
+    Arrays,
+    Input,
+    Predictor,
+    fixed_batch,
+    installed_version,
+    one_line,
+    present,
+    refuse,
+    why_missing,
+)
 
 
 @final
@@ -19,23 +29,27 @@ class LiteRt:
     """The interpreter with its default kernels (XNNPACK where it applies)."""
 
     format: ClassVar[str] = "tflite"
-    package: ClassVar[str] = "ai-edge-litert"
-    modules: ClassVar[tuple[str, ...]] = ("ai_edge_litert", "ai_edge_litert.interpreter")
+    packages: ClassVar[Mapping[str, str]] = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
+    """tflite-runtime is LiteRT's old name; its last version, 2.14, is the only one for 32-bit ARM. It reads the same files."""
+
+    def modules(self) -> tuple[str, ...]:
+        """What `load` imports."""
+        _, module = present(self.packages)
+        return module, f"{module}.interpreter"
 
     def missing(self) -> str | None:
         """Why it cannot be used here."""
-        return why_missing(self)
+        return why_missing(self.packages)
 
     def version(self) -> str:
         """The version of the package."""
-        return importlib.metadata.version(self.package)
+        return installed_version(self.packages)
 
     def load(self, files: list[Path], threads: int) -> Predictor:
         """An interpreter whose tensors are allocated for the file's own shapes."""
-        from ai_edge_litert.interpreter import Interpreter
-
+        interpreters = importlib.import_module(self.modules()[1])
         try:
-            interpreter = Interpreter(str(files[0]), num_threads=threads)
+            interpreter = interpreters.Interpreter(str(files[0]), num_threads=threads)
             interpreter.allocate_tensors()
             # Raises ValueError unless there is exactly one signature.
             signature = interpreter.get_signature_runner()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, one_line, refuse, why_missing
+from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, installed_version, one_line, refuse, why_missing
 
 
 @final
@@ -16,16 +16,19 @@ class OnnxRuntime:
     """`threads` is the intra-operator pool; operators run one after the other, as on the devices that we ship to."""
 
     format: ClassVar[str] = "onnx"
-    package: ClassVar[str] = "onnxruntime"
-    modules: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    packages: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
+
+    def modules(self) -> tuple[str, ...]:
+        """What `load` imports."""
+        return ("onnxruntime",)
 
     def missing(self) -> str | None:
         """Why it cannot be used here."""
-        return why_missing(self)
+        return why_missing(self.packages)
 
     def version(self) -> str:
         """The version of the package."""
-        return importlib.metadata.version(self.package)
+        return installed_version(self.packages)
 
     def load(self, files: list[Path], threads: int) -> Predictor:
         """A session on the CPU provider with all of the runtime's graph optimizations."""

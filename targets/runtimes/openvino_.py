@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
 import numpy as np
 
-from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, one_line, refuse, why_missing
+from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, installed_version, one_line, refuse, why_missing
 from targets.runtimes._openvino import library
 
 
@@ -19,16 +19,19 @@ class OpenVino:
     """One stream, tuned for the latency of single calls."""
 
     format: ClassVar[str] = "openvino"
-    package: ClassVar[str] = "openvino"
-    modules: ClassVar[tuple[str, ...]] = ("openvino",)
+    packages: ClassVar[Mapping[str, str]] = {"openvino": "openvino"}
+
+    def modules(self) -> tuple[str, ...]:
+        """What `load` imports."""
+        return ("openvino",)
 
     def missing(self) -> str | None:
         """Why it cannot be used here."""
-        return why_missing(self)
+        return why_missing(self.packages)
 
     def version(self) -> str:
         """The version of the package."""
-        return importlib.metadata.version(self.package)
+        return installed_version(self.packages)
 
     def load(self, files: list[Path], threads: int) -> Predictor:
         """A model compiled for this CPU; compiling is part of the load."""

@@ -5,7 +5,6 @@ The baseline that a person has before exporting anything. It needs the whole che
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
-from targets.runtimes._base import Arrays, Input, Predictor, mismatch, one_line, refuse, why_missing
+from targets.runtimes._base import Arrays, Input, Predictor, installed_version, mismatch, one_line, refuse, why_missing
 
 
 @final
@@ -22,16 +21,19 @@ class Torch:
     """One of the model's deployed graphs (the one that its folder is named after, else the first), without gradients."""
 
     format: ClassVar[str] = "torch"
-    package: ClassVar[str] = "torch"
-    modules: ClassVar[tuple[str, ...]] = ("torch", "safetensors.torch", "pydantic", "pipeline.model_file", "pipeline.options")
+    packages: ClassVar[Mapping[str, str]] = {"torch": "torch"}
+
+    def modules(self) -> tuple[str, ...]:
+        """What `load` imports."""
+        return ("torch", "safetensors.torch", "pydantic", "pipeline.model_file", "pipeline.options")
 
     def missing(self) -> str | None:
         """Why it cannot be used here."""
-        return why_missing(self)
+        return why_missing(self.packages)
 
     def version(self) -> str:
         """The version of the package."""
-        return importlib.metadata.version(self.package)
+        return installed_version(self.packages)
 
     def load(self, files: list[Path], threads: int) -> Predictor:
         """The module, rebuilt and filled with its weights. The number of threads is the whole process's."""

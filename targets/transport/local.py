@@ -1,11 +1,9 @@
-"""Running a job on this very machine: files by hard link, the runner as a fresh process of this Python."""
+"""Running a job on this very machine: the runner as a fresh process of this Python."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from pipeline.core import Json
-from targets._sampling import RunFailed
-from targets.device.job import RESULT, THREAD_VARIABLES
+from targets._result import RunFailed
+from targets.device.job import THREAD_VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV")
@@ -30,20 +27,10 @@ KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"
 class Local:
     """This machine."""
 
-    def put(self, source: Path, target: Path) -> None:
-        """Places a file in a job's folder: a hard link where the file system allows it."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            target.hardlink_to(source.resolve())
-        except FileExistsError:
-            return  # the same content under the same name: another candidate brought it
-        except OSError:
-            shutil.copyfile(source, target)
-
-    def run(self, job: Path, threads: int, timeout: float, heard: Callable[[str], None]) -> Json:
-        """The result of a job's folder. RunFailed in one line when the runner refuses it, crashes or takes too long (seconds)."""
-        with tempfile.TemporaryDirectory(prefix="edgepress-result-") as result, tempfile.TemporaryFile("w+") as errors:
-            command = [sys.executable, "-m", "targets.device.runner", str(job), result]
+    def run(self, job: Path, result: Path, threads: int, timeout: float, heard: Callable[[str], None]) -> None:
+        """Fills `result` from a job's folder. RunFailed in one line when the runner refuses it, crashes or takes too long."""
+        with tempfile.TemporaryFile("w+") as errors:
+            command = [sys.executable, "-m", "targets.device.runner", str(job), str(result)]
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -57,9 +44,16 @@ class Local:
             _listen(process, timeout, heard)
             if process.returncode != 0:
                 errors.seek(0)
-                raise RunFailed(_why(process.returncode, errors.read(), timeout))
-            answer: Json = json.loads((Path(result) / RESULT).read_text())
-            return answer
+                raise RunFailed(why(process.returncode, errors.read(), timeout))
+
+
+def why(code: int, errors: str, timeout: float) -> str:
+    """One line for a runner that ended without a result."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    if code == -signal.SIGKILL:
+        return f"the runner was killed: out of memory, or longer than {timeout:g} s"
+    last = lines[-1].strip() if lines else "it said nothing"
+    return last if code == 2 else f"the runner ended with exit code {code}: {last}"
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -90,11 +84,3 @@ def _kill(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # it ended by itself just now (macOS says the latter)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-
-
-def _why(code: int, errors: str, timeout: float) -> str:
-    lines = [line for line in errors.splitlines() if line.strip()]
-    if code == -signal.SIGKILL:
-        return f"the runner was killed: out of memory, or longer than {timeout:g} s"
-    last = lines[-1].strip() if lines else "it said nothing"
-    return last if code == 2 else f"the runner ended with exit code {code}: {last}"

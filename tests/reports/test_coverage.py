@@ -54,3 +54,10 @@ def test_a_later_report_replaces_an_earlier_one_cell_by_cell(make_cell, make_ref
 
 def test_reports_of_before_families_were_named_count_by_their_model(make_reference, make_report):
     assert [row.family for row in coverage([("old", make_report(make_reference()))], []).rows] == ["lenet5"]
+
+
+def test_a_target_is_a_row_of_its_own_and_says_when_it_was_emulated(make_reference, make_report):
+    report = make_report(make_reference(family="mlp", target="rpi", provenance="emulated"), make_reference(family="mlp"))
+    found = coverage([("mine", report)], [])
+    assert [row.target for row in found.rows] == ["cpu", "rpi, emulated"]
+    assert "float32 on rpi, emulated" in text(found)

@@ -36,3 +36,13 @@ def onnx_file(tmp_path):
 @pytest.fixture
 def inputs():
     return {"x": np.array([[1, 2, 3, 4]], dtype=np.float32), "step": np.array([5])}
+
+
+@pytest.fixture
+def classifier(tmp_path):
+    """A file whose logits are its input of three numbers."""
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in ("x", "logits")]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["logits"])], "classifier", value[:1], value[1:])
+    path = tmp_path / "classifier.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path

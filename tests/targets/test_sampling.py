@@ -1,38 +1,49 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from models.tasks.classification import Classification
 from pipeline.measure import Failure, Samples
-from targets._sampling import Candidate, MeasureSet, Plan, RunFailed, sample
+from targets._result import RunFailed
+from targets._sampling import Candidate, MeasureSet, Plan, ToJudge, sample
 from targets.device import job as jobs
-from targets.transport.local import Local
 
 
 class Pretend:
     """A device that answers at once: candidate "bad" fails there, a runtime "absent" does not exist."""
 
-    def __init__(self):
+    def __init__(self, **lies):
         self.jobs = []
+        self.lies = lies
 
-    def put(self, source, target):
-        Local().put(source, target)
-
-    def run(self, folder, threads, timeout, heard):
+    def run(self, folder, result, threads, timeout, heard):
         job = jobs.read(folder)  # verified as a device would
         self.jobs.append(job)
         if job.runtime == "absent":
             raise RunFailed("absent is not installed")
         heard("a library's greeting")
         heard("progress 1 2")
-        names = {name: int(name.split("/")[0]) * 1000 + job.seed for name in job.candidates}
-        return {
+        np.savez(result / "outputs.npz", y=np.ones(3))
+        np.savez(result / "evidence.npz", correct=np.ones(4, bool))
+        names = {name: int(name.split("/")[0]) * 1000 + job.seed + 1 for name in job.candidates}
+        body = {
+            "schema": "edgepress.samples/2",
+            "environment": {},
+            "judged": {
+                name: {"error": "broken"} if name.endswith("bad") else {"evidence": "evidence.npz"} for name in job.judgings
+            },
             "candidates": {
                 name: {"error": "broken"}
                 if name.endswith("bad")
-                else {"load_ns": 1, "first_ns": 2, "peak_bytes": 3, "steady_ns": [time] * 4}
+                else {"load_ns": 1, "first_ns": 2, "peak_bytes": 3, "outputs": "outputs.npz", "steady_ns": [time] * 4}
                 for name, time in names.items()
             },
             "sets": [{"rounds": [{name: names[name] for name in group if not name.endswith("bad")}] * 5} for group in job.sets],
+            "files": {path.name: [path.stat().st_size, jobs.file_sha256(path)] for path in result.glob("*.npz")},
         }
+        (result / "result.json").write_text(json.dumps({**body, **self.lies}))
 
 
 @pytest.fixture
@@ -66,8 +77,8 @@ def test_samples_come_back_to_their_own_set_by_name(candidate):
     found = measured.sets[1]["a"]
     assert isinstance(found, Samples)
     assert found.rounds.shape == (3, 5)
-    np.testing.assert_array_equal(found.rounds[:, 0], [1000, 1001, 1002])  # set 1, seeds 0 1 2
-    assert [block.tolist() for block in found.steady] == [[1000] * 4, [1001] * 4, [1002] * 4]
+    np.testing.assert_array_equal(found.rounds[:, 0], [1001, 1002, 1003])  # set 1, seeds 0 1 2
+    assert [block.tolist() for block in found.steady] == [[1001] * 4, [1002] * 4, [1003] * 4]
     assert found.load.tolist() == [1, 1, 1]
 
 
@@ -98,3 +109,54 @@ def test_a_job_folder_is_gone_afterwards(candidate, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", None)
     run([MeasureSet("one", {"a": candidate()})])
     assert not list(tmp_path.glob("edgepress-*"))
+
+
+def test_what_is_to_be_judged_is_judged_once_and_its_evidence_has_a_row_a_sample(candidate):
+    judging = ToJudge({"classifier": (candidate().files[0],)}, Classification("classifier"), {"x": np.ones((4, 2))})
+    sets = [MeasureSet("one", {name: replace(candidate(), judging=judging) for name in ("a", "bad")})]
+    device, measured, _ = run(sets, Plan(processes=2))
+    assert [set(job.judgings) for job in device.jobs] == [{"0/a", "0/bad"}, set()]
+    assert measured.judged[0]["a"]["correct"].tolist() == [True] * 4
+    assert measured.judged[0]["bad"] == Failure("broken")
+    assert measured.outputs[0]["a"]["y"].tolist() == [1, 1, 1]
+    short = replace(judging, samples={"x": np.ones((3, 2))})
+    _, measured, _ = run([MeasureSet("one", {"a": replace(candidate(), judging=short)})], Plan(processes=1))
+    assert measured.judged[0]["a"] == Failure("the device's evidence has correct (4,), expected 3 rows")
+
+
+@pytest.mark.parametrize(
+    ("lies", "words"),
+    [
+        ({"schema": "edgepress.samples/1"}, "schema: Input should be 'edgepress.samples/2'"),
+        ({"candidates": {}}, "candidates: found none, expected 0/a"),
+        ({"candidates": {"0/a": {"error": "x"}, "0/b": {"error": "x"}}}, "candidates: found 0/a, 0/b, expected 0/a"),
+        ({"candidates": {"0/a": {"load_ns": -1}}}, "load_ns: Input should be greater than or equal to 0"),
+        ({"sets": [{"rounds": [{"0/a": "fast"}]}]}, "sets.0.rounds.0.0/a: Input should be a valid integer"),
+        ({"sets": [{"rounds": [{}] * 5}]}, "sets: round 1 of set 1 has none, expected 0/a"),
+        ({"sets": []}, "sets: found 0, expected 1"),
+        ({"files": {}}, "files: 'outputs.npz' is not among them"),
+        ({"files": {"../outputs.npz": [1, "0"], "outputs.npz": [1, "0"]}}, "files: '../outputs.npz' is no file name of a result"),
+        ({"files": {"outputs.npz": [1, "0" * 64]}}, "files: outputs.npz does not match its size and sha256"),
+        ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
+    ],
+)
+def test_a_forged_result_is_not_believed(candidate, lies, words):
+    measured = sample(Pretend(**lies), [MeasureSet("one", {"a": candidate()})], Plan(processes=1), lambda *said: None)
+    (found,) = measured.sets[0].values()
+    assert isinstance(found, Failure)
+    assert words in found.reason
+    assert "\n" not in found.reason
+
+
+class Cut(Pretend):
+    """A device whose result breaks off."""
+
+    def run(self, folder, result, *others):
+        super().run(folder, result, *others)
+        path = result / "result.json"
+        path.write_bytes(path.read_bytes()[:-40])
+
+
+def test_a_truncated_result_is_not_believed(candidate):
+    measured = sample(Cut(), [MeasureSet("one", {"a": candidate()})], Plan(processes=1), lambda *said: None)
+    assert "Invalid JSON: EOF while parsing" in measured.sets[0]["a"].reason

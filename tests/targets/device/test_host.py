@@ -28,13 +28,42 @@ def test_this_host_has_a_name_and_cores():
     assert 1 <= found["cores"] <= (os.cpu_count() or 1)
 
 
-def test_what_cannot_be_read_is_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(host, "FREQUENCY", tmp_path)
-    assert (host.state()["governor"], host.state()["mhz"]) == (None, None)
+@pytest.fixture
+def board(tmp_path, monkeypatch):
+    """A machine whose files are these and no others."""
+    for name in ("CORES", "THERMAL", "FIRMWARE"):
+        monkeypatch.setattr(host, name, tmp_path / name.lower())
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+    def write(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
 
 
-def test_the_clock_is_in_megahertz(tmp_path, monkeypatch):
-    monkeypatch.setattr(host, "FREQUENCY", tmp_path)
-    (tmp_path / "scaling_governor").write_text("performance\n")
-    (tmp_path / "scaling_cur_freq").write_text("1800000\n")
-    assert (host.state()["governor"], host.state()["mhz"]) == ("performance", 1800)
+def test_what_cannot_be_read_is_none(board):
+    found = host.state()
+    assert (found["governor"], found["mhz"], found["celsius"], found["throttled"]) == (None, [], None, None)
+
+
+def test_the_clocks_are_in_megahertz_and_in_the_cores_order(board):
+    board("cores/cpu0/cpufreq/scaling_governor", "performance\n")
+    for core, kilohertz in ((0, 1800000), (2, 600000), (10, 1500000)):
+        board(f"cores/cpu{core}/cpufreq/scaling_cur_freq", f"{kilohertz}\n")
+    assert (host.state()["governor"], host.state()["mhz"]) == ("performance", [1800, 600, 1500])
+
+
+def test_the_hottest_sensor_counts_and_what_is_no_thermometer_does_not(board):
+    for number, text in enumerate(("48312", "71500", "-273000", "0", "what", "4000000")):
+        board(f"thermal/thermal_zone{number}/temp", f"{text}\n")
+    assert host.state()["celsius"] == 71.5
+
+
+def test_the_firmware_is_asked_where_the_kernel_says_nothing(board):
+    board("bin/vcgencmd", "#!/bin/sh\necho throttled=0x4\n").chmod(0o755)
+    assert host.state()["throttled"] == ["throttled now"]
+    board("firmware", "0\n")
+    assert host.state()["throttled"] == []

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.tasks.classification import Classification
 from pipeline.registry import ROOT
 from targets.device import job as jobs
+from targets.device.judge import describe
 from targets.device.runner import main, peak_bytes
 
 SMALL = jobs.Sampling(warmup=2, rounds=5, calls=3, steady_calls=9, steady_seconds=60)
@@ -21,13 +23,9 @@ def folder(tmp_path, onnx_file, inputs):
     place.mkdir()
     shutil.copy(onnx_file(), place)
     np.savez(place / "inputs.npz", **inputs)
-    entry = jobs.Entry(
-        ("tiny.onnx",),
-        (jobs.file_sha256(place / "tiny.onnx"),),
-        "inputs.npz",
-        jobs.file_sha256(place / "inputs.npz"),
-    )
-    jobs.Job("onnxruntime", 1, 3, (("a", "b"),), {"a": entry, "b": entry}, SMALL).write(place)
+    files = {name: jobs.file_sha256(place / name) for name in ("tiny.onnx", "inputs.npz")}
+    entry = jobs.Entry(("tiny.onnx",), "inputs.npz")
+    jobs.Job("onnxruntime", 1, 3, files, {"a": entry, "b": entry}, (("a", "b"),), SMALL).write(place)
     return place
 
 
@@ -44,7 +42,7 @@ def run(folder, result):
 def test_a_job_runs_to_a_result_with_all_raw_samples(folder, tmp_path):
     done = run(folder, tmp_path / "result")
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in (tmp_path / "result").iterdir()] == ["result.json"]
+    assert {path.name for path in (tmp_path / "result").iterdir()} == {"result.json", "outputs-0.npz", "outputs-1.npz"}
     result = json.loads((tmp_path / "result" / "result.json").read_text())
     for candidate in result["candidates"].values():
         assert min(candidate["load_ns"], candidate["first_ns"]) > 0
@@ -74,8 +72,7 @@ def test_a_file_that_does_not_match_its_sha256_is_refused(folder, tmp_path, caps
 @pytest.mark.parametrize("name", ["../tiny.onnx", "/etc/hostname"])
 def test_a_name_that_leads_out_is_refused(folder, tmp_path, capsys, name):
     body = json.loads((folder / jobs.JOB).read_text())
-    body["candidates"]["a"]["files"] = [name]
-    change(folder, candidates=body["candidates"])
+    change(folder, files={**body["files"], name: "0" * 64})
     assert main([str(folder), str(tmp_path / "result")]) == 2
     assert capsys.readouterr().err == f"file name {name!r} leads out of the job's folder\n"
 
@@ -90,17 +87,41 @@ def test_an_unknown_runtime_is_refused(folder, tmp_path, capsys, runtime):
 def test_a_broken_candidate_does_not_sink_the_others(folder, tmp_path):
     (folder / "broken.onnx").write_bytes(b"this is no model")
     job = jobs.read(folder)
-    broken = replace(job.candidates["a"], files=("broken.onnx",), sha256=(jobs.file_sha256(folder / "broken.onnx"),))
     np.savez(folder / "wrong.npz", x=np.zeros((1, 4)), step=np.array([5]))
-    wrong = replace(job.candidates["a"], inputs="wrong.npz", inputs_sha256=jobs.file_sha256(folder / "wrong.npz"))
+    files = {**job.files, **{name: jobs.file_sha256(folder / name) for name in ("broken.onnx", "wrong.npz")}}
+    broken, wrong = replace(job.candidates["a"], files=("broken.onnx",)), replace(job.candidates["a"], inputs="wrong.npz")
     everything = {"broken": broken, "wrong": wrong, **job.candidates}
-    replace(job, candidates=everything, sets=(("a", "broken", "wrong", "b"),)).write(folder)
+    replace(job, files=files, candidates=everything, sets=(("a", "broken", "wrong", "b"),)).write(folder)
     done = run(folder, tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "result.json").read_text())
     assert "broken.onnx" in result["candidates"]["broken"]["error"]
     assert result["candidates"]["wrong"]["error"].endswith(".onnx: input 'x': expected float32 (1, 4), found float64 (1, 4)")
     assert [set(each) for each in result["sets"][0]["rounds"]] == [{"a", "b"}] * 5
+
+
+@pytest.fixture
+def judged(folder, classifier, tmp_path):
+    """The same job, and a judge that works on a classifier of batch 1."""
+    shutil.copy(classifier, folder)
+    np.savez(folder / "samples.npz", x=np.eye(4, 3, dtype=np.float32), label=np.array([0, 1, 2, 2]))
+    job = jobs.read(folder)
+    files = {**job.files, **{name: jobs.file_sha256(folder / name) for name in (classifier.name, "samples.npz")}}
+    judging = jobs.Judging({"classifier": (classifier.name,)}, describe(Classification("classifier")), "samples.npz")
+    return replace(
+        job, files=files, judgings={"a": judging, "b": replace(judging, task={**judging.task, "fields": {"graph": "?"}})}
+    )
+
+
+def test_a_candidate_is_judged_by_the_hosts_own_judge(judged, folder, tmp_path):
+    judged.write(folder)
+    done = run(folder, tmp_path / "result")
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "result" / "result.json").read_text())
+    assert result["judged"] == {"a": {"evidence": "evidence-0.npz"}, "b": {"error": "KeyError: '?'"}}
+    with np.load(tmp_path / "result" / "evidence-0.npz") as evidence:
+        assert evidence["correct"].tolist() == [True, True, True, False]  # the last row is zeros, so class 0
+    assert result["files"]["evidence-0.npz"][1] == jobs.file_sha256(tmp_path / "result" / "evidence-0.npz")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from targets.device.job import Sampling
-from targets.device.sampling import Call, handicapped, interleaved, no_collection, timed, warm
+from targets.device.sampling import Call, handicapped, interleaved, no_collection, sustained, timed, warm
 
 
 def recorder(log, name):
@@ -57,3 +57,16 @@ def test_the_collector_is_back_on_even_after_an_error():
         assert not gc.isenabled()
         raise KeyError
     assert gc.isenabled()
+
+
+def test_a_sustained_block_is_told_minute_by_minute():
+    seconds = [0.0]
+
+    def slower(inputs):
+        seconds[0] += 0.003
+        time.sleep(seconds[0])
+        return {}
+
+    medians = sustained(Call(slower, {}), seconds=0.3, part=0.1)
+    assert 3 <= len(medians) <= 4
+    assert medians[0] < medians[1] < medians[2]

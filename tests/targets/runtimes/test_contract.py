@@ -18,8 +18,8 @@ HELD = pytest.mark.parametrize("name", RUNTIMES)
 def test_it_says_its_format_and_package(name):
     runtime = find("runtime", name)()
     assert isinstance(runtime.format, str)
-    assert isinstance(runtime.package, str)
-    assert runtime.modules
+    assert runtime.packages
+    assert runtime.modules()
     assert isinstance(_base.find(name), type(runtime))  # as the device finds it
 
 
@@ -29,14 +29,14 @@ def test_it_says_its_version_or_what_would_make_it_usable(name, monkeypatch):
     if runtime.missing() is None:
         assert runtime.version()[0].isdigit()
     monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
-    assert f"pip install {runtime.package}" in runtime.missing()
+    assert f"pip install {next(iter(runtime.packages))}" in runtime.missing()
 
 
 @HELD
 def test_its_file_imports_nothing_heavy(name, monkeypatch):
     """Only the standard library, numpy and this folder: the reason is asked for where the package may not exist."""
     module = f"{FOLDERS['runtime']}.{source_file('runtime', name).stem}"
-    heavy = {find("runtime", each)().modules[0] for each in RUNTIMES}
+    heavy = {find("runtime", each)().modules()[0] for each in RUNTIMES}
     monkeypatch.delitem(sys.modules, module, raising=False)
     for each in heavy:
         monkeypatch.setitem(sys.modules, each, None)  # importing it raises ImportError

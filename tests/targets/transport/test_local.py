@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 import time
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from targets._sampling import RunFailed
+from targets._result import RunFailed
 from targets.transport import local
 from targets.transport.local import Local
 
@@ -26,7 +27,10 @@ def runner(tmp_path, monkeypatch):
 
 
 def run(tmp_path, timeout=60.0, heard=lambda line: None):
-    return Local().run(tmp_path / "job", threads=2, timeout=timeout, heard=heard)
+    result = tmp_path / "result"
+    result.mkdir()
+    Local().run(tmp_path / "job", result, threads=2, timeout=timeout, heard=heard)
+    return json.loads((result / "result.json").read_text())
 
 
 def alive(pid):
@@ -35,23 +39,6 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def test_a_file_is_placed_once(tmp_path):
-    (tmp_path / "a").write_bytes(b"a")
-    for _ in range(2):
-        Local().put(tmp_path / "a", tmp_path / "job" / "x" / "a")
-    assert (tmp_path / "job" / "x" / "a").read_bytes() == b"a"
-
-
-def test_where_no_hard_link_can_be_made_the_file_is_copied(tmp_path, monkeypatch):
-    def refuse(self, target):
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr("pathlib.Path.hardlink_to", refuse)
-    (tmp_path / "a").write_bytes(b"a")
-    Local().put(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b").read_bytes() == b"a"
 
 
 def test_the_result_comes_back_and_each_line_is_heard(tmp_path, runner):
