@@ -34,7 +34,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from targets.device.job import JOB, THREAD_VARIABLES, inside
+from targets.device.job import JOB, RESULT, THREAD_VARIABLES, inside
 
 HOME = Path(os.environ.get("EDGEPRESS_DEVICE_HOME", "~/.edgepress")).expanduser()
 STALE_SECONDS = 24 * 3600
@@ -69,8 +69,14 @@ def main(arguments: list[str]) -> int:
 
 
 def run(folder: Path, seconds: float, who: str) -> int:
-    """Starts the job, or joins it where it is, and passes on what it says; returns the runner's exit code."""
-    if not (folder / "exit").is_file() and not _alive(folder):
+    """Starts the job, or joins it where it is, and passes on what it says; returns the runner's exit code.
+
+    One that ended badly is begun anew: whoever asks again has mended what was wrong, or the device was off in between.
+    """
+    if not _alive(folder) and not (folder / "result" / RESULT).is_file():
+        for left in ("exit", "runner.json"):
+            (folder / left).unlink(missing_ok=True)
+        shutil.rmtree(folder / "result", ignore_errors=True)
         _start(folder, seconds, who)
     _follow(folder)
     sys.stderr.write(_tail(folder / "errors"))
@@ -194,6 +200,8 @@ def _follow(folder: Path) -> None:
 
 def _alive(folder: Path) -> bool:
     """Whether the process that attends the job still is the one that began it: process ids are used again."""
+    if (folder / "exit").is_file():  # the last thing that it wrote; nobody may have noticed yet that it is gone
+        return False
     try:
         known = json.loads((folder / "runner.json").read_text())
         return bool(_started(known["pid"]) == known["start"])

@@ -52,7 +52,7 @@ def test_a_recipe_goes_to_the_board_and_its_report_says_what_was_had_there(cli, 
     report = json.loads(done.stdout)
     assert report["run"]["host"]["cpu"] == "Cortex-A72 (Raspberry Pi 4 Model B (emulated))"
     found = {(each["variant"], each["runtime"]): each for each in report["records"]}
-    assert "torch is not put on a board" in found.pop(("reference", "torch"))["reason"]
+    assert "torch is not put on a device" in found.pop(("reference", "torch"))["reason"]
     assert set(found) == {(variant, name) for variant in ("reference", "int8") for name in ("litert", "onnxruntime", "openvino")}
     for record in found.values():
         assert (record["status"], record["provenance"]) == ("ok", "emulated")

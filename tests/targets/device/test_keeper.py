@@ -67,7 +67,8 @@ def test_a_job_is_heard_to_its_end_and_its_exit_code_comes_back(device):
 
 
 def test_a_job_outlives_the_connection_and_is_joined_again(device):
-    device.job("a", "print('begun', flush=True)\nwhile not (job / 'go').exists(): time.sleep(.02)\nprint('done')")
+    waiting = "while not (job / 'go').exists(): time.sleep(.02)"
+    device.job("a", f"print('begun', flush=True)\n{waiting}\nprint('done'); (result / 'result.json').touch()")
     first = device.start("run", "a", "60", "me")
     assert first.stdout.readline() == "begun\n"
     first.kill()
@@ -100,9 +101,12 @@ def test_a_job_that_takes_too_long_is_given_up(device):
     assert device.run("run", "a", "0.5", "me") == (2, "", "given up after 0.5 s\n")
 
 
-def test_a_runner_killed_by_the_device_is_told(device):
-    device.job("a", "os.kill(os.getpid(), 9)")
+def test_a_runner_killed_by_the_device_is_told_and_begun_anew_when_asked_again(device):
+    device.job(
+        "a", "first = not (job / 'tried').exists(); (job / 'tried').touch()\nif first: os.kill(os.getpid(), 9)\nprint('well')"
+    )
     assert device.run("run", "a", "60", "me")[0] == 256 - signal.SIGKILL
+    assert device.run("run", "a", "60", "me") == (0, "well\n", "")
 
 
 def test_a_dropped_job_ends_and_leaves_nothing(device):
