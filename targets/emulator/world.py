@@ -62,10 +62,7 @@ def unusable() -> str | None:
             return f"the emulated Pi needs {program} (Debian: apt-get install {package})"
     if os.getuid() != 0 and _program("newuidmap") is None:
         return "the emulated Pi needs newuidmap, as nobody but root maps users without it (Debian: apt-get install uidmap)"
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if ctypes.CDLL(None).unshare(NEWUSER | NEWNS) == 0 else 1)
-    if os.waitpid(child, 0)[1]:
+    if subprocess.run(["unshare", "--user", "--mount", "true"], capture_output=True, check=False).returncode:
         return "the emulated Pi needs user namespaces, which this machine does not allow"
     return None
 

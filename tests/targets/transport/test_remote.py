@@ -58,7 +58,7 @@ def measure(remote: Remote, candidate: Candidate, heard: Callable[..., None] = l
 
 
 def test_a_job_is_judged_and_run_there_and_leaves_nothing(ssh: Ssh, place: Place, candidate: Candidate) -> None:
-    remote = Remote(ssh, place)
+    remote, before = Remote(ssh, place), left(ssh)
     samples, evidence, measured = measure(remote, candidate)
     assert isinstance(samples, Samples)
     assert not isinstance(evidence, Failure)
@@ -67,7 +67,7 @@ def test_a_job_is_judged_and_run_there_and_leaves_nothing(ssh: Ssh, place: Place
     environment = measured.raw["onnxruntime"][0]["environment"]
     assert environment["host"]["cpu"] == "Cortex-A72 (Raspberry Pi 4 Model B (emulated))"
     remote.tidy()
-    assert left(ssh).split() == [f"{PLACE}/files:", f"{PLACE}/jobs:"]
+    assert set(left(ssh).split()) <= set(before.split())  # a run that was killed leaves its own, for a day
 
 
 def test_setting_up_again_sends_nothing(ssh: Ssh, place: Place) -> None:
