@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -155,20 +156,31 @@ def code() -> bytes:
 def _install(channel: Channel, env: PurePosixPath, wheels: list[Path], device: Device, python: str, say: Say) -> None:
     """A venv without pip: a wheel is a zip, and unpacking it is what installing it means."""
     system = "--system-site-packages " if device.bits == 32 else ""
-    _done(channel, f"rm -rf '{env}' && {python} -m venv --without-pip {system}'{env}'")
-    site = _site(env, device)
+    part = _part(env)
+    _done(channel, f"{python} -m venv --without-pip {system}'{part}'")
     for path in wheels:
         say(f"sending {path.name} ({path.stat().st_size / 1e6:.0f} MB)")
-        there = str(env / path.name)
+        there = str(part / path.name)
         channel.push(path, there)
-        _done(channel, f"{python} -m zipfile -e '{there}' '{site}' && rm '{there}'")
+        _done(channel, f"{python} -m zipfile -e '{there}' '{_site(part, device)}' && rm '{there}'")
     if device.bits == 32:
-        done = channel.run(f"'{env}/bin/python' -c 'import numpy'")
+        done = channel.run(f"'{part}/bin/python' -c 'import numpy'")
         if done.code:
             raise UserError(
                 "the device has no numpy, of which there is no wheel for 32-bit ARM: `sudo apt install python3-numpy`"
             )
-    _done(channel, f"touch '{env}/complete'")
+    _settle(channel, part, env)
+
+
+def _part(place: PurePosixPath) -> PurePosixPath:
+    """Where something is made that is to be there whole or not at all; two clients may make it at once."""
+    return PurePosixPath(f"{place}.part-{secrets.token_hex(4)}")
+
+
+def _settle(channel: Channel, part: PurePosixPath, place: PurePosixPath) -> None:
+    """Gives what was made its name; it may have got there before, by another client."""
+    named = f"mv -T '{part}' '{place}' 2>/dev/null || rm -rf '{part}'"
+    _done(channel, f"touch '{part}/complete' && {{ {named}; }} && test -e '{place}/complete'")
 
 
 def _site(env: PurePosixPath, device: Device) -> PurePosixPath:
@@ -183,9 +195,11 @@ def send_code(channel: Channel, place: PurePosixPath, python: str, say: Say) -> 
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "code.zip"
         path.write_bytes(code())
-        _done(channel, f"rm -rf '{place}' && mkdir '{place}'")
-        channel.push(path, str(place / "code.zip"))
-    _done(channel, f"{python} -m zipfile -e '{place}/code.zip' '{place}' && rm '{place}/code.zip' && touch '{place}/complete'")
+        part = _part(place)
+        _done(channel, f"mkdir '{part}'")
+        channel.push(path, str(part / "code.zip"))
+    _done(channel, f"{python} -m zipfile -e '{part}/code.zip' '{part}' && rm '{part}/code.zip'")
+    _settle(channel, part, place)
 
 
 def _there(channel: Channel, place: PurePosixPath) -> bool:
