@@ -69,9 +69,21 @@ def unusable() -> str | None:
 
 @contextlib.contextmanager
 def running(name: str, folder: Path) -> Iterator[Ssh]:
-    """An emulated board that answers ssh on loopback, for as long as the context lasts."""
+    """An emulated board that answers ssh on loopback, for as long as the context lasts.
+
+    One at a time: two worlds on the same files would not see each other's processes. Whoever comes second waits.
+    """
+    from filelock import FileLock
+
     if reason := unusable():
         raise UserError(reason)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "world.lock"), _world(name, folder) as ssh:
+        yield ssh
+
+
+@contextlib.contextmanager
+def _world(name: str, folder: Path) -> Iterator[Ssh]:
     board = BOARDS[name]
     root = make(board, folder)
     keys = _keys(folder / "ssh")
