@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core import Arrays, Dataset, Domain, Facts, Json, Promise, Task, Technique
+from pipeline.core import Arrays, Dataset, Facts, Json, Promise, Task, Technique
 from pipeline.execute import Outcome
 from pipeline.files import load_arrays
 from pipeline.measure import Failure, Samples, compare, instructions, latency, peak_memory
@@ -42,6 +42,8 @@ class Sampled:
 
     samples: Mapping[str, Samples | Failure] = field(default_factory=dict)
     judged: Mapping[str, Arrays | Failure] = field(default_factory=dict)
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    """Who judged, where the target did."""
 
 
 def measure_sets(
@@ -53,16 +55,17 @@ def measure_sets(
     """
     from targets._sampling import Candidate, MeasureSet, ToJudge
 
-    data = _dataset(plan) if judges else None
+    data: Dataset | None = plan.recipe.data.build().load(data_root()) if judges else None
+    samples = data.batch("test", slice(0, judges.samples)) if judges and data else {}
     found: dict[tuple[str, str], dict[str, Candidate]] = {}
     for cell in plan.cells:
         if cell.unavailable or outcomes[cell.evaluation or cell.artifact].status != "ok":
             continue
         graphs = artifact_files(cell, outcomes, store)
         judging = None
-        if judges and data:
+        if data:
             files = {name: tuple(each) for name, each in graphs.items()}
-            judging = ToJudge(files, _task(cell, data.domain), data.batch("test", slice(0, judges.samples)))
+            judging = ToJudge(files, cell.family.build().task(data.domain), samples)
         first = next(iter(graphs.values()))
         candidate = Candidate(tuple(first), load_arrays(store.path(cell.artifact) / SAMPLE), judging=judging)
         chosen = found.setdefault((cell.model, cell.runtime), {})
@@ -76,16 +79,6 @@ def artifact_files(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) ->
     """The files of each graph, the one to load first; the first graph is the one whose latency is reported."""
     graphs = outcomes[cell.artifact].facts["graphs"].items()
     return {name: [store.path(cell.artifact) / file for file in files] for name, files in graphs}
-
-
-def _dataset(plan: Plan) -> Dataset:
-    loaded: Dataset = plan.recipe.data.build().load(data_root())
-    return loaded
-
-
-def _task(cell: Cell, domain: Domain) -> Task:
-    judge: Task = cell.family.build().task(domain)
-    return judge
 
 
 def assemble(
@@ -152,7 +145,11 @@ def conditions(states: list[Json]) -> list[str]:
 
 def by_place(sets: Mapping[tuple[str, str], MeasureSet], measured: Measured) -> dict[tuple[str, str], Sampled]:
     """The measured samples under the place that their set was made for."""
-    return {place: Sampled(*found) for place, found in zip(sets, zip(measured.sets, measured.judged, strict=True), strict=True)}
+    found = zip(sets.items(), measured.sets, measured.judged, strict=True)
+    return {
+        place: Sampled(samples, judged, {name: each.judging.task for name, each in asked.candidates.items() if each.judging})
+        for (place, asked), samples, judged in found
+    }
 
 
 def _record(
@@ -188,7 +185,7 @@ def _record(
         **common,
         status="ok",
         artifact_sha256=entry.sha256 if entry else None,
-        quality=_quality(before, [outcomes[key] for key in cell.seeds]) if cell.evaluation else _judged(cell, plan, sampled),
+        quality=_quality(before, [outcomes[key] for key in cell.seeds]) if cell.evaluation else _judged(cell, sampled),
         bytes=Bytes(file_bytes(files), bundle_bytes(files), peak_memory(samples) if samples else None),
         latency_ms=latency(samples, plan.recipe.threads) if samples else None,
         versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.samples.get(REFERENCE), plan.recipe.seed),
@@ -198,11 +195,11 @@ def _record(
     )
 
 
-def _judged(cell: Cell, plan: Plan, sampled: Sampled) -> Quality | None:
+def _judged(cell: Cell, sampled: Sampled) -> Quality:
     """What the target's evidence says, against that of the reference in the same runtime there."""
     evidence, reference = sampled.judged[cell.variant], sampled.judged.get(REFERENCE)
     assert not isinstance(evidence, Failure)  # a failed cell came no further
-    judge = _task(cell, _dataset(plan).domain)
+    judge = sampled.tasks[cell.variant]
     found = quality_of(judge, evidence)
     if cell.variant == REFERENCE or not isinstance(reference, dict):
         return found

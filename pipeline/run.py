@@ -52,9 +52,9 @@ class Options:
 def dry(options: Options) -> int:
     """Prints the plan and does nothing."""
     console = Console(stderr=options.as_json)
-    target = _target(options)
+    recipe, target = _checked(options)
     with console.status("checking the recipe and the store") as status, target.reach(status.update) as reached:
-        plan = _plan(options, target, reached)
+        plan = _plan(options, recipe, target, reached)
         state = preview.inspect(plan, Store(store_root()), mend=False)
     if options.as_json:
         print(json.dumps(preview.as_json(plan, state), indent=1))
@@ -68,21 +68,21 @@ def dry(options: Options) -> int:
 def run(options: Options) -> int:
     """Runs the recipe and writes the report; 1 when a cell failed."""
     console = Console(stderr=options.as_json)
-    target = _target(options)
+    recipe, target = _checked(options)
     with contextlib.ExitStack() as stack:
         with console.status(f"reaching {options.device or options.target}") as status:
             reached = stack.enter_context(target.reach(status.update))
-        return _run(options, console, target, reached)
+        return _run(options, console, recipe, target, reached)
 
 
-def _run(options: Options, console: Console, target: Target, reached: Reached) -> int:
+def _run(options: Options, console: Console, recipe: Recipe, target: Target, reached: Reached) -> int:
     from pipeline.assemble import assemble, by_place, describe, measure_sets
     from reports.document import to_json
     from reports.table import terminal
 
     store, started = Store(store_root()), time.time()
     with console.status("checking the recipe and the store"):
-        plan = _plan(options, target, reached)
+        plan = _plan(options, recipe, target, reached)
         if options.resume and options.publish and _published(options.publish.with_suffix(".json"), plan):
             console.print(f"{options.publish.with_suffix('.json')} is of this very plan, host and packages", highlight=False)
             return 0
@@ -144,19 +144,18 @@ def _say_aa(console: Console, report: Report) -> None:
     )
 
 
-def _target(options: Options) -> Target:
-    """The target, if it can be used. Nothing is reached, and nothing is written before the recipe was checked, too."""
+def _checked(options: Options) -> tuple[Recipe, Target]:
+    """The recipe and a target that can be used. Nothing was reached or written yet when either is refused."""
     target: Target = Spec("target", options.target, {"device": options.device} if options.device else {}).build("--target")
     if reason := target.usable():
         raise UserError(f"target {options.target} is not usable here: {reason}")
-    read(options.recipe, options.preset)
-    _refuse_missing_device(options.train_device)
-    return target
-
-
-def _plan(options: Options, target: Target, reached: Reached) -> Plan:
-    """The checked recipe's plan."""
     recipe = read(options.recipe, options.preset)
+    _refuse_missing_device(options.train_device)
+    return recipe, target
+
+
+def _plan(options: Options, recipe: Recipe, target: Target, reached: Reached) -> Plan:
+    """The recipe's plan on a target that answers."""
     return make(recipe, options.target, data_root(), reached.runtimes(), options.train_device, target.judges is None)
 
 

@@ -48,5 +48,3 @@ class Judges:
 
     samples: int | None = None
     """Of the test split, the first so many; None takes all."""
-    timed: bool = True
-    """Whether what it measures is time: an emulator's is not."""

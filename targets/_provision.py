@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -27,6 +26,7 @@ from pipeline.errors import UserError
 from pipeline.files import file_sha256
 from pipeline.registry import ROOT
 from pipeline.sources import version
+from targets._device import Say
 from targets.transport.remote import Channel, Finished, Place, last_line
 
 SHIPPED = (
@@ -48,14 +48,12 @@ SHIPPED = (
 GLIBC = range(17, 42)
 """Minor versions of glibc 2 that a wheel may ask for: pip takes only tags that it is told."""
 ASK = (
-    "import json, os, platform, shutil, struct, sys, time\n"
+    "import json, os, platform, shutil, struct, sys\n"
     "print(json.dumps({'python': sys.version_info[:2], 'machine': platform.machine(), 'bits': struct.calcsize('P') * 8, "
-    "'glibc': platform.libc_ver()[1], 'free': shutil.disk_usage(os.path.expanduser('~')).free, 'clock': time.time()}))"
+    "'glibc': platform.libc_ver()[1], 'free': shutil.disk_usage(os.path.expanduser('~')).free}))"
 )
 ROOM = 600_000_000
 """Bytes that the environment takes on the device, wheels and what is unpacked of them."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,7 @@ class _Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.files: dict[str, str] = {}
+        self._written: list[tuple[Arrays, str]] = []
 
     def entry(self, candidate: Candidate) -> Entry:
         """A candidate to be timed."""
@@ -172,11 +173,16 @@ class _Stage:
         return names
 
     def _arrays(self, arrays: Arrays) -> str:
+        """All candidates are judged on the same arrays, which are written and hashed once."""
+        for known, name in self._written:
+            if known is arrays:
+                return name
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "arrays.npz"
             save_arrays(path, arrays)
             digest = file_sha256(path)
             self._put(path, f"{digest[:16]}.npz", digest)
+        self._written.append((arrays, f"{digest[:16]}.npz"))
         return f"{digest[:16]}.npz"
 
     def _put(self, source: Path, name: str, digest: str) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import UserError
 from pipeline.files import file_sha256
-from targets._provision import Device, Say, code, download, send_code
+from targets._device import Say
+from targets._provision import Device, code, download, send_code
 from targets.emulator.debian import unpack
 from targets.emulator.root import PYTHON
 from targets.transport.remote import Channel, Place, last_line

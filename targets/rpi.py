@@ -40,8 +40,7 @@ class Rpi:
     @property
     def judges(self) -> Judges | None:
         """The board judges the files itself."""
-        emulated = self.provenance == "emulated"
-        return Judges(self.samples or (500 if emulated else None), timed=not emulated)
+        return Judges(self.samples or (500 if self.provenance == "emulated" else None))
 
     def usable(self) -> str | None:
         """Why it cannot be used."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.core import Arrays, Dataset, Domain, Predict, Task
+from pipeline.errors import UserError
 from pipeline.evaluate import collect
 
 Json = dict[str, Any]
@@ -19,7 +20,7 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 def describe(task: Task) -> Json:
-    """The judge as JSON. ValueError in one line for one that a device cannot be told of.
+    """The judge as JSON. UserError for one that a device cannot be told of: a user's own.
 
     >>> from models.tasks.classification import Classification
     >>> describe(Classification("classifier"))
@@ -53,7 +54,7 @@ def _encode(value: Any) -> Any:
         return {"map": {str(key): _encode(each) for key, each in value.items()}}
     kind = type(value)
     if not dataclasses.is_dataclass(kind) or not kind.__module__.startswith(HOME):
-        raise ValueError(f"a device is not sent {kind.__module__}.{kind.__qualname__}: a judge and its parts are of models/tasks")
+        raise UserError(f"a device is not sent {kind.__module__}.{kind.__qualname__}: a judge and its parts are of models/tasks")
     fields = {field.name: _encode(getattr(value, field.name)) for field in dataclasses.fields(kind)}
     return {"class": f"{kind.__module__}:{kind.__qualname__}", "fields": fields}
 

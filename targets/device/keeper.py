@@ -30,7 +30,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
             case ["tidy"]:
                 tidy()
             case _:
-                print("usage: python -m targets.device.keeper missing|run|drop|tidy ...", file=sys.stderr)
+                print("usage: python -m targets.device.keeper missing|run|drop|forget|tidy ...", file=sys.stderr)
                 return 2
     except (ValueError, OSError) as error:
         print(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else error, file=sys.stderr)
@@ -132,7 +132,7 @@ def _start(folder: Path, seconds: float, who: str) -> None:
     code = 1
     try:
         code = _attend(folder, int(body["threads"]), seconds, who)
-    except BaseException as error:  # noqa: BLE001  # whatever it is, whoever follows must hear of it
+    except (OSError, ValueError, LookupError) as error:  # a full disk, a file gone: whoever follows must hear of it
         (folder / "errors").write_text(f"the keeper failed: {type(error).__name__}: {error}\n")
     finally:
         _write(folder / "exit", str(code))
@@ -167,7 +167,7 @@ def _attend(folder: Path, threads: int, seconds: float, who: str) -> int:
 
 
 @contextlib.contextmanager
-def _lock(who: str, log: IO[str]):  # type: ignore[no-untyped-def]  # the device's Python reads no more types than it needs
+def _lock(who: str, log: IO[str]) -> Iterator[None]:
     """The device for one job alone; others wait, and are told for whom."""
     with (HOME / "lock").open("a+") as file:
         try:

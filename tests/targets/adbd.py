@@ -21,11 +21,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.registry import ROOT
 from targets.emulator import world
 from targets.emulator.debian import unpack
 from targets.emulator.root import BOARDS
 from targets.transport.adb import Adb
+from targets.transport.remote import ConnectionLost
 
 NEWNET = 0x40000000
 SMALL = "/mnt/local/small"
@@ -82,7 +84,7 @@ def phone(folder: Path) -> Iterator[Adb]:
             try:
                 adb.connect()
                 break
-            except Exception:
+            except (ConnectionLost, UserError):  # not listening yet, or not yet seen by the server
                 if time.monotonic() > end:
                     raise
                 subprocess.run(["adb", "disconnect", serial], env=server, check=False, capture_output=True)

@@ -5,6 +5,7 @@ import pytest
 from models.tasks.classification import Classification
 from models.tasks.language import Cached, Language, Recurrent
 from models.tasks.translation import Translation
+from pipeline.errors import UserError
 from targets.device import judge
 
 
@@ -27,7 +28,7 @@ class Mine(Classification):
 
 
 def test_a_judge_from_elsewhere_is_not_sent():
-    with pytest.raises(ValueError, match="a judge and its parts are of models/tasks"):
+    with pytest.raises(UserError, match="a judge and its parts are of models/tasks"):
         judge.describe(Mine("x"))
 
 
