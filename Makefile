@@ -15,7 +15,7 @@ RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
 # Each is remade with the preset that its recipe names. The last one's page is the README's picture.
 PUBLISHED := $(filter-out lenet5_mnist digits mnist,$(sort $(basename $(notdir $(wildcard pipeline/recipes/*.toml))))) digits mnist
 
-.PHONY: demo help setup cpu rpi phone emulated-pi coverage compare test check format published bench-measure bench-som clean debian
+.PHONY: demo help setup cpu rpi phone web emulated-pi coverage compare test check format published bench-measure bench-som clean debian
 
 demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
 	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
@@ -43,6 +43,9 @@ rpi: setup ## Run RECIPE=... on a Raspberry Pi: DEVICE=user@host, or one emulate
 
 phone: setup ## Run RECIPE=... on an Android phone over adb (DEVICE=SERIAL where there are several)
 	@./edgepress run $(RECIPE) --target phone --device "$(DEVICE)" $(RUN_FLAGS)
+
+web: setup ## Run RECIPE=... in a browser that opens a page: DEVICE=usb, lan or https://ADDRESS for a phone's
+	@./edgepress run $(RECIPE) --target web --device "$(DEVICE)" $(RUN_FLAGS)
 
 emulated-pi: setup debian ## Make an emulated board under build/ (DEVICE=emulated-pi4 unless said), set it up, say what a run would do
 	@./edgepress run $(RECIPE) --target rpi --device $(or $(DEVICE),emulated-pi4) --dry-run $(RUN_FLAGS)

@@ -11,8 +11,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core import Arrays, Dataset, Facts, Json, Promise, Task, Technique
+from pipeline.core import Arrays, Dataset, Facts, Json, ParityError, Promise, Task, Technique
 from pipeline.execute import Outcome
+from pipeline.export._parity import difference
 from pipeline.files import load_arrays
 from pipeline.measure import Failure, Samples, compare, instructions, latency, peak_memory
 from pipeline.places import data_root
@@ -22,7 +23,7 @@ from pipeline.quality import versus_reference
 from pipeline.recipe import REFERENCE
 from pipeline.sizes import bundle_bytes, file_bytes
 from pipeline.sources import version
-from pipeline.steps.export import SAMPLE
+from pipeline.steps.export import ANSWER, SAMPLE
 from pipeline.store import Store
 from reports.document import quality
 from reports.record import Bytes, Host, LatencyRatio, Parity, Predicted, Provenance, Quality, Record, Report, Run, Seeds
@@ -42,6 +43,7 @@ class Sampled:
 
     samples: Mapping[str, Samples | Failure] = field(default_factory=dict)
     judged: Mapping[str, Arrays | Failure] = field(default_factory=dict)
+    outputs: Mapping[str, Arrays] = field(default_factory=dict)
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """Who judged, where the target did."""
 
@@ -72,7 +74,7 @@ def measure_sets(
         chosen[cell.variant] = candidate
         if aa:
             chosen[cell.variant + AGAIN] = replace(candidate, judging=None)
-    return {place: MeasureSet(place[1], chosen) for place, chosen in found.items()}
+    return {place: MeasureSet(place[1], chosen, place[0]) for place, chosen in found.items()}
 
 
 def artifact_files(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, list[Path]]:
@@ -140,15 +142,18 @@ def conditions(states: list[Json]) -> list[str]:
     words += [f"{min(clocks):,.0f} to {max(clocks):,.0f} MHz"] if clocks else []
     words += [f"{min(told['celsius']):.0f} to {max(told['celsius']):.0f} degrees Celsius"] if told["celsius"] else []
     words += dict.fromkeys(each for found in told["throttled"] for each in found)
+    words += dict.fromkeys(note for state in states for note in state.get("notes", ()))
     return words + ([f"load up to {max(told['load']):.1f}"] if told["load"] else [])
 
 
 def by_place(sets: Mapping[tuple[str, str], MeasureSet], measured: Measured) -> dict[tuple[str, str], Sampled]:
     """The measured samples under the place that their set was made for."""
-    found = zip(sets.items(), measured.sets, measured.judged, strict=True)
+    found = zip(sets.items(), measured.sets, measured.judged, measured.outputs, strict=True)
     return {
-        place: Sampled(samples, judged, {name: each.judging.task for name, each in asked.candidates.items() if each.judging})
-        for (place, asked), samples, judged in found
+        place: Sampled(
+            samples, judged, outputs, {name: each.judging.task for name, each in asked.candidates.items() if each.judging}
+        )
+        for (place, asked), samples, judged, outputs in found
     }
 
 
@@ -176,6 +181,10 @@ def _record(
     for what, found in (("judging", evidence), ("measuring", samples)):
         if isinstance(found, Failure):
             return Record(**common, status="failed", reason=f"{what}: {found.reason}")
+    try:
+        parity = _parity(cell, outcomes, sampled, store)
+    except ParityError as error:
+        return Record(**common, status="failed", reason=f"parity on the target: {error}")
     counted = instructions(samples) if isinstance(samples, Samples) else None
     if provenance == "emulated" or isinstance(samples, Failure):
         samples = None  # it ran; how long that took and what it held says nothing of a board
@@ -191,8 +200,20 @@ def _record(
         versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.samples.get(REFERENCE), plan.recipe.seed),
         versus_self=_ratio(sampled.samples.get(cell.variant + AGAIN), samples, plan.recipe.seed),
         instructions=counted,
-        parity=Parity(**outcomes[cell.artifact].facts["parity"]),
+        parity=parity,
     )
+
+
+def _parity(cell: Cell, outcomes: Mapping[str, Outcome], sampled: Sampled, store: Store) -> Parity:
+    """The export's own, and how far a float file's answer on the target is from torch's. ParityError where that is too far."""
+    found = Parity(**outcomes[cell.artifact].facts["parity"])
+    outputs = sampled.outputs.get(cell.variant)
+    if found.metric_drop is not None or outputs is None:
+        return found
+    there = difference(load_arrays(store.path(cell.artifact) / ANSWER), outputs)
+    if there > found.tolerance:
+        raise ParityError(f"outputs differ from torch by {there:.2g}, more than {found.tolerance:.0e}")
+    return replace(found, on_target=there)
 
 
 def _judged(cell: Cell, sampled: Sampled) -> Quality:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,18 +48,24 @@ def fetch(name: str, root: Path, progress: Progress) -> list[Path]:
         progress(1, 1, f"{name}: nothing to fetch, its files are here already")
         return []
     place = folder(root, name, getattr(source, "folder", FILES))
+    bring(downloads, place, progress)
     total = sum(download.bytes for download in downloads)
-    try:
-        missing = [download for download in downloads if not _right(place / download.file, download)]
-        if missing:
-            _fetch_missing(name, place, missing, total, progress)
-    except OSError as error:
-        raise _storage_error(place, error, total) from error
     progress(total, total, f"{name}: {len(downloads)} files in {place}")
     return [place / download.file for download in downloads]
 
 
-def _fetch_missing(name: str, place: Path, missing: list[Download], total: int, progress: Progress) -> None:
+def bring(downloads: Sequence[Download], place: Path, progress: Progress) -> None:
+    """Gets those of some files that are missing in a folder; errors as `fetch`."""
+    total = sum(download.bytes for download in downloads)
+    try:
+        missing = [download for download in downloads if not _right(place / download.file, download)]
+        if missing:
+            _bring_missing(place, missing, total, progress)
+    except OSError as error:
+        raise _storage_error(place, error, total) from error
+
+
+def _bring_missing(place: Path, missing: list[Download], total: int, progress: Progress) -> None:
     import requests
     import urllib3
 
@@ -67,7 +73,7 @@ def _fetch_missing(name: str, place: Path, missing: list[Download], total: int, 
     done = total - sum(download.bytes for download in missing)
     with _locked(place), requests.Session() as session:
         for download in missing:
-            url = f"{mirror.rstrip('/')}/{Path(name).stem}/{place.name}/{download.file}" if mirror else download.url
+            url = f"{mirror.rstrip('/')}/{place.parent.name}/{place.name}/{download.file}" if mirror else download.url
             part = place / f"{download.file}.part"
             try:
                 for size in _receive(session, url, download, part):
@@ -162,4 +168,4 @@ def _network_error(url: str, error: Exception, place: Path, missing: list[Downlo
 def _storage_error(place: Path, error: OSError, total: int) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(f"{place}: the disk is full, {total} bytes are needed; free some and run the command again to go on")
-    return UserError(f"{error.filename or place}: {error.strerror or error}; cannot keep the data set there")
+    return UserError(f"{error.filename or place}: {error.strerror or error}; cannot keep the files there")

@@ -117,6 +117,8 @@ class Parity:
     tolerance: float
     ok: bool
     metric_drop: float | None = None
+    on_target: float | None = None
+    """Of a float file: the same difference for the one sample that it was timed on, as it was answered on the target."""
 
 
 @dataclass(frozen=True)

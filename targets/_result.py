@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Gt
@@ -54,9 +54,39 @@ class _Set(_Checked):
     rounds: list[dict[str, Annotated[int, Gt(0)]]]
 
 
+class _Told(BaseModel):
+    """What a device says of itself: what a report shows is checked, the rest is kept as it came."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class _Host(_Told):
+    cpu: str | None
+    cores: Annotated[int, Gt(0)]
+    features: list[str]
+    os: str
+
+
+class _State(_Told):
+    governor: str | None
+    mhz: list[float]
+    load: float | None
+    celsius: float | None
+    throttled: list[str] | None
+    notes: list[str] = []
+
+
+class _Environment(_Told):
+    host: _Host
+    state_before: _State
+    state_after: _State
+    package: str
+    version: str
+
+
 class _Body(_Checked):
     schema_: Literal["edgepress.samples/2"] = Field(alias="schema")
-    environment: dict[str, Any]
+    environment: _Environment
     judged: dict[str, _Judged | _Failed]
     candidates: dict[str, _Timed | _Failed]
     sets: list[_Set]

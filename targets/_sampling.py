@@ -50,6 +50,8 @@ class MeasureSet:
 
     runtime: str
     candidates: Mapping[str, Candidate]
+    model: str = ""
+    """Whose variants they are; of a runtime's sets, one a model."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def sample(transport: Transport, sets: list[MeasureSet], plan: Plan, progress: P
             results = Failure(str(error))
         for place, (index, each) in enumerate(mine.items()):
             for name, candidate in each.candidates.items():
-                identity = _identity(index, name)
+                identity = _identity(index, each, name)
                 measured.sets[index][name] = _gather(results, place, identity)
                 if candidate.judging:
                     measured.judged[index][name] = _judged(results, identity, candidate.judging)
@@ -122,10 +124,10 @@ def _processes(
         entries, judgings = dict[str, Entry](), dict[str, Judging]()
         for index, each in sets.items():
             for label, candidate in each.candidates.items():
-                entries[_identity(index, label)] = stage.entry(candidate)
+                entries[_identity(index, each, label)] = stage.entry(candidate)
                 if candidate.judging:
-                    judgings[_identity(index, label)] = stage.judging(candidate.judging)
-        groups = tuple(tuple(_identity(index, label) for label in each.candidates) for index, each in sets.items())
+                    judgings[_identity(index, each, label)] = stage.judging(candidate.judging)
+        groups = tuple(tuple(_identity(index, each, label) for label in each.candidates) for index, each in sets.items())
         job = Job(runtime, plan.threads, plan.seed, stage.files, entries, groups, plan.sampling, judgings)
         for process in range(plan.processes):
             if process:  # the first one judged, and kept the device warm for as long as that was asked for
@@ -198,8 +200,8 @@ class _Stage:
             shutil.copyfile(source, target)
 
 
-def _identity(index: int, name: str) -> str:
-    return f"{index}/{name}"
+def _identity(index: int, each: MeasureSet, name: str) -> str:
+    return f"{each.model or index}/{name}"
 
 
 def _gather(results: list[Result] | Failure, place: int, identity: str) -> Samples | Failure:

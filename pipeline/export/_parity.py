@@ -17,11 +17,12 @@ def check(reference: Predict, exported: Predict, samples: list[Arrays], toleranc
     """
     if not samples:
         raise ParityError("parity needs at least one sample")
-    worst = max(_largest_difference(reference(sample), exported(sample)) for sample in samples)
+    worst = max(difference(reference(sample), exported(sample)) for sample in samples)
     return Parity(max_abs_diff=worst, tolerance=tolerance, ok=worst <= tolerance)
 
 
-def _largest_difference(expected: Arrays, found: Arrays) -> float:
+def difference(expected: Arrays, found: Arrays) -> float:
+    """Largest |difference| of a file's outputs to the module's; ParityError as `check`."""
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
         raise ParityError(f"the file's outputs are not the module's: missing {missing or 'none'}, extra {extra or 'none'}")

@@ -28,7 +28,9 @@ METRIC_SAMPLES = 512
 METRIC_TOLERANCE = 0.1
 """A quantized file that loses a larger part of its metric was lowered wrongly; smaller losses are results, and reported."""
 SAMPLE = "sample.npz"
-"""One real input, for whoever measures the file later."""
+"""One real input of the first graph, for whoever measures the file later."""
+ANSWER = "answer.npz"
+"""What the torch module answers to it."""
 
 
 def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
@@ -52,7 +54,9 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     found = _parity(model, judge, graphs, predictors, data, exporter, asked)
     if not found.ok:
         raise ParityError(_complaint(found))
-    save_arrays(folder / SAMPLE, asked[next(iter(graphs))][0])
+    first, graph = next(iter(graphs.items()))
+    save_arrays(folder / SAMPLE, asked[first][0])
+    save_arrays(folder / ANSWER, module_predictor(graph)(asked[first][0]))
     names = {name: [str(path.relative_to(folder)) for path in paths] for name, paths in files.items()}
     return {"format": task["format"], "graphs": names, "parity": asdict(found)}
 

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,17 @@ class Adb:
                 if copied > most:
                     raise OSError(errno.EFBIG, f"{source} has more than {most} bytes")
                 here.write(chunk)
+
+    @contextlib.contextmanager
+    def reversed(self, port: int) -> Iterator[None]:
+        """Meanwhile the phone's own localhost:port is that of this machine."""
+        with self._talking() as device:
+            device.reverse(f"tcp:{port}", f"tcp:{port}")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ConnectionLost), self._talking() as device:
+                device.reverse_remove(f"tcp:{port}")
 
     @contextlib.contextmanager
     def _talking(self) -> Any:

@@ -279,7 +279,7 @@ def test_a_full_disk_is_one_line(source: str, place: Path) -> None:
 
 def test_a_file_where_the_folder_should_be_is_one_line(source: str, place: Path) -> None:
     place.parent.parent.write_text("")
-    with pytest.raises(UserError, match=r"cannot keep the data set there"):
+    with pytest.raises(UserError, match=r"cannot keep the files there"):
         get(source, place)
 
 

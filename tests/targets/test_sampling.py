@@ -10,6 +10,9 @@ from targets._result import RunFailed
 from targets._sampling import Candidate, MeasureSet, Plan, ToJudge, sample
 from targets.device import job as jobs
 
+HOST = {"cpu": "one", "cores": 4, "features": [], "os": "an os"}
+STATE = {"governor": None, "mhz": [], "load": 0, "celsius": None, "throttled": None}
+
 
 class Pretend:
     """A device that answers at once: candidate "bad" fails there, a runtime "absent" does not exist."""
@@ -30,7 +33,7 @@ class Pretend:
         names = {name: int(name.split("/")[0]) * 1000 + job.seed + 1 for name in job.candidates}
         body = {
             "schema": "edgepress.samples/2",
-            "environment": {},
+            "environment": {"host": HOST, "state_before": STATE, "state_after": STATE, "package": "one", "version": "1"},
             "judged": {
                 name: {"error": "broken"} if name.endswith("bad") else {"evidence": "evidence.npz"} for name in job.judgings
             },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -120,3 +121,16 @@ class Other(Adb):
 def test_a_phone_of_32_bits_is_refused(adb: Adb) -> None:
     with pytest.raises(UserError, match="the phone is armv8l, expected aarch64"):
         prepare(Other(adb.serial, adb.port), PurePosixPath(DATA) / "x", HOME / "userland")
+
+
+def test_a_phone_on_a_cable_reaches_a_page_of_this_machine_meanwhile(adb: Adb) -> None:
+    from targets.browser.address import Address
+    from targets.browser.server import App, serve
+    from targets.browser.session import Session
+
+    app = App(Session(), HOME, secure=False)
+    with serve(Address(), app) as (origin, _):
+        ask = f"{sys.executable} -c \"import requests; print(requests.get('{origin}/{app.token}').status_code)\""
+        with adb.reversed(int(origin.rpartition(":")[2])):
+            assert adb.run(ask).out == "200\n"
+        assert "Connection refused" in adb.run(ask).errors
