@@ -1,4 +1,4 @@
-"""Translation by beam search, judged by BLEU (Papineni et al. 2002) as sacreBLEU counts it (Post 2018). Numpy and sacrebleu."""
+"""Translation by beam search, judged by BLEU (Papineni et al. 2002) as sacreBLEU counts it (Post 2018)."""
 
 from __future__ import annotations
 
@@ -37,31 +37,25 @@ class Translation(Task):
     margin: ClassVar[float] = 0.5
 
     def collect(self, predictors: Mapping[str, Predict], samples: Arrays) -> Arrays:
-        """Evidence {"counts": int64 [N, 10]}, a row a sentence: lengths of translation and reference, n-grams right, made."""
-        from sacrebleu.metrics.bleu import BLEU
-
-        bleu = BLEU(effective_order=True)  # plays no part in the counts, but it asks for this where sentences are scored
-        texts = zip(self.translate(predictors, samples["source"]), _references(samples), strict=True)
-        scores = (bleu.sentence_score(made, [wanted]) for made, wanted in texts)
-        counts = [[score.sys_len, score.ref_len, *score.counts, *score.totals] for score in scores]
-        return {"counts": np.array(counts, np.int64)}
+        """Evidence {"made", "wanted": str [N]}: the texts. A device translates; sacreBLEU counts where the evidence is read."""
+        return {"made": np.array(self.translate(predictors, samples["source"])), "wanted": np.array(_references(samples))}
 
     def value(self, evidence: Arrays) -> float:
         """BLEU of the whole corpus, from the sentences' summed counts."""
-        return float(_bleu(evidence["counts"].sum(axis=0)))
+        return float(_bleu(_counts(evidence).sum(axis=0)))
 
     def interval(self, evidence: Arrays) -> tuple[float, float]:
         """95 % percentile interval of a bootstrap over sentences (Koehn 2004, "Statistical Significance Tests for MT")."""
-        return _percentiles(_bleu(_resampled(evidence["counts"])))
+        return _percentiles(_bleu(_resampled(_counts(evidence))))
 
     def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
         """BLEU minus the reference's, with the 95 % interval of Koehn's paired bootstrap: both get the same sentences."""
         delta = self.value(evidence) - self.value(reference)
-        return delta, *_percentiles(_bleu(_resampled(evidence["counts"])) - _bleu(_resampled(reference["counts"])))
+        return delta, *_percentiles(_bleu(_resampled(_counts(evidence))) - _bleu(_resampled(_counts(reference))))
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """The brevity ratio: words of the translations over words of the references; BLEU punishes less than 1."""
-        counts = evidence["counts"]
+        counts = _counts(evidence)
         drawn = _resampled(counts)
         low, high = _percentiles(drawn[:, 0] / drawn[:, 1])
         return (Detail("brevity_ratio", float(counts[:, 0].sum() / counts[:, 1].sum()), low, high),)
@@ -98,6 +92,16 @@ class Translation(Task):
 
 def _references(samples: Arrays) -> list[str]:
     return [row.tobytes().rstrip(b"\0").decode() for row in samples["reference"]]
+
+
+def _counts(evidence: Arrays) -> Array:
+    """int64 [N, 10], a row a sentence: lengths of translation and reference, n-grams right, n-grams made."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    bleu = BLEU(effective_order=True)  # plays no part in the counts, but it asks for this where sentences are scored
+    texts = zip(evidence["made"].tolist(), evidence["wanted"].tolist(), strict=True)
+    scores = (bleu.sentence_score(made, [wanted]) for made, wanted in texts)
+    return np.array([[score.sys_len, score.ref_len, *score.counts, *score.totals] for score in scores], np.int64)
 
 
 def _bleu(counts: Array) -> Array:
