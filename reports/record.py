@@ -97,6 +97,19 @@ class Instructions:
 
 
 @dataclass(frozen=True)
+class Energy:
+    """Millijoules of one inference, of the whole package or board that the meter feeds: what idles there is in it."""
+
+    inference: float
+    """The median over the processes."""
+    lowest: float
+    highest: float
+    sustained: float | None
+    """After minutes of calls without a pause, where that was asked for."""
+    meter: str
+
+
+@dataclass(frozen=True)
 class LatencyRatio:
     """This record's latency over its baseline's, from interleaved calls in the same processes, with a 95 % interval."""
 
@@ -151,6 +164,8 @@ class Record:
     """Only with --aa: the same file measured against itself."""
     instructions: Instructions | None = None
     """Only where a board is emulated, instead of latency."""
+    energy_mj: Energy | None = None
+    """Only where the machine has a meter."""
     parity: Parity | None = None
     predicted: Predicted | None = None
     family: str = ""

@@ -12,7 +12,7 @@ from targets._provision import Device, wanted
 from targets._sampling import Measured, MeasureSet, Plan, Transport, sample
 from targets.device.job import Sampling
 
-ONCE = Sampling(warmup=1, rounds=1, calls=2, steady_calls=1)
+ONCE = Sampling(warmup=1, rounds=1, calls=2, steady_calls=1, energy_seconds=0)
 """For an emulator, whose times mean nothing: enough to see that a file runs."""
 
 

@@ -36,6 +36,12 @@ class _Failed(_Checked):
     error: str
 
 
+class _Energy(_Checked):
+    meter: Annotated[str, Field(min_length=1, max_length=80)]
+    joules: Annotated[float, Gt(0), Field(allow_inf_nan=False)]
+    calls: Annotated[int, Gt(0)]
+
+
 class _Timed(_Checked):
     load_ns: Nanoseconds
     first_ns: Nanoseconds
@@ -44,6 +50,8 @@ class _Timed(_Checked):
     steady_ns: list[Annotated[int, Gt(0)]]
     sustained_ns: list[Annotated[int, Gt(0)]] = []
     instructions: list[Annotated[int, Gt(0)]] = []
+    energy: _Energy | None = None
+    sustained_energy: _Energy | None = None
 
 
 class _Judged(_Checked):

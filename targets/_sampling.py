@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.core import Arrays, Json, Progress, Task
 from pipeline.files import save_arrays
-from pipeline.measure import Failure, Samples
+from pipeline.measure import Failure, Metered, Samples
 from targets._result import Result, RunFailed, read_result
 from targets.device import judge
 from targets.device.job import Entry, Job, Judging, Sampling, file_sha256
@@ -222,7 +222,14 @@ def _gather(results: list[Result] | Failure, place: int, identity: str) -> Sampl
         peak_bytes=column("peak_bytes"),
         sustained=np.array(mine[0].get("sustained_ns", ()), dtype=np.int64),
         instructions=np.array([number for each in mine for number in each.get("instructions", ())], dtype=np.int64),
+        energy=tuple(_metered(each["energy"]) for each in mine if each.get("energy")),
+        sustained_energy=_metered(mine[0]["sustained_energy"]) if mine[0].get("sustained_energy") else None,
     )
+
+
+def _metered(told: Json) -> Metered:
+    """Millijoules a call of a block."""
+    return Metered(1e3 * told["joules"] / told["calls"], told["meter"])
 
 
 def _judged(results: list[Result] | Failure, identity: str, judging: ToJudge) -> Arrays | Failure:

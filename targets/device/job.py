@@ -35,6 +35,8 @@ class Sampling:
     """At most so many calls in one block, for the percentiles."""
     steady_seconds: float = 2.0
     """That block ends after so long, whichever comes first."""
+    energy_seconds: float = 3.0
+    """Where there is a meter, each candidate then runs for so long with it: calls that nobody times, long enough for a meter."""
     sustained_seconds: float = 0.0
     """Then each candidate runs for so long without a pause, in the first process: what heat does to it."""
 
