@@ -22,7 +22,6 @@ from pipeline.steps.export import SAMPLE
 from pipeline.store import Store
 from targets._device import Judges
 from targets._sampling import Measured, Plan
-from targets.cpu import Cpu
 from targets.emulator.count import unusable as uncounted
 from targets.emulator.root import BOARDS
 from targets.rpi import Rpi
@@ -63,9 +62,15 @@ def test_a_recipe_goes_to_the_board_and_its_report_says_what_was_had_there(cli, 
     assert found["int8", "litert"]["quality"]["versus_reference"]["verdict"] in ("equivalent", "inconclusive")
 
 
-def test_the_board_says_what_torch_says_and_what_integers_say(recipe: Path, tmp_path: Path) -> None:
-    store, target = Store(store_root()), Rpi("emulated-pi4")
-    plan = make(read(recipe), "rpi", data_root(), {**Cpu().runtimes(), "torch": "not here"}, judged_here=False)
+@pytest.mark.parametrize(
+    ("device", "version"), [("emulated-pi4", "ai-edge-litert"), ("emulated-pi4-32", "tflite-runtime")], ids=["64", "32"]
+)
+def test_the_board_says_what_torch_says_and_what_integers_say(recipe: Path, tmp_path: Path, device: str, version: str) -> None:
+    store, target = Store(store_root()), Rpi(device)
+    there = dict.fromkeys(("litert", "onnxruntime", "openvino")) | {"torch": "not here"}
+    if version == "tflite-runtime":  # all that there is for 32 bits
+        there |= dict.fromkeys(("onnxruntime", "openvino"), "not here")
+    plan = make(read(recipe), "rpi", data_root(), there, judged_here=False)
 
     class Silent:
         def started(self, *said: object) -> None: ...
@@ -75,6 +80,7 @@ def test_the_board_says_what_torch_says_and_what_integers_say(recipe: Path, tmp_
     outcomes = execute(plan.steps, {}, store, tmp_path, 1, Silent())
     sets = measure_sets(plan, outcomes, store, aa=False, judges=Judges())
     with target.reach(lambda line: None) as board:
+        assert {name: bool(why) for name, why in board.runtimes().items()} == {name: bool(why) for name, why in there.items()}
         measured: Measured = board.measure(list(sets.values()), tmp_path / "lock", Plan(), lambda *said: None)
     cells = {(cell.runtime, cell.variant): cell for cell in plan.cells if not cell.unavailable}
     for (_, runtime), wanted, judged, outputs in zip(sets, sets.values(), measured.judged, measured.outputs, strict=True):
@@ -97,6 +103,7 @@ def test_the_board_says_what_torch_says_and_what_integers_say(recipe: Path, tmp_
                 continue
             evidence = judging.task.collect({"classifier": predict}, judging.samples)
             np.testing.assert_array_equal(judged[variant]["correct"], evidence["correct"], err_msg=f"{runtime} {variant}")
+    assert {result["environment"]["package"] for result in measured.raw["litert"]} == {version}
 
 
 def unoptimized(path: Path):
