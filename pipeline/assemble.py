@@ -192,6 +192,7 @@ def _record(
         versus_self=_ratio(sampled.samples.get(cell.variant + AGAIN), samples, plan.recipe.seed),
         instructions=counted,
         energy_mj=energy(samples) if samples else None,
+        benchmark_model=samples.benchmark_model if samples else None,
         parity=Parity(**outcomes[cell.artifact].facts["parity"]),
     )
 

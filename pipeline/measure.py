@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.record import Energy, Instructions, Latency, LatencyRatio, LatencyVerdict, Sustained
+from reports.record import BenchmarkModel, Energy, Instructions, Latency, LatencyRatio, LatencyVerdict, Sustained
 
 Nanoseconds = NDArray[np.int64]
 
@@ -57,6 +57,8 @@ class Samples:
     energy: tuple[Metered, ...] = ()
     """Of each process, where there is a meter."""
     sustained_energy: Metered | None = None
+    benchmark_model: BenchmarkModel | None = None
+    """What LiteRT's own program says of the file, where a person gave it."""
 
 
 @dataclass(frozen=True)

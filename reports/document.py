@@ -97,6 +97,7 @@ def _record(raw: dict[str, Any]) -> Record:
         "versus_self": _maybe(nouns.LatencyRatio, raw.get("versus_self")),
         "instructions": _maybe(nouns.Instructions, raw.get("instructions")),
         "energy_mj": _maybe(nouns.Energy, raw.get("energy_mj")),
+        "benchmark_model": _maybe(nouns.BenchmarkModel, raw.get("benchmark_model")),
         "parity": _maybe(nouns.Parity, raw.get("parity")),
         "predicted": _maybe(nouns.Predicted, raw.get("predicted")),
     }

@@ -110,6 +110,23 @@ class Energy:
 
 
 @dataclass(frozen=True)
+class BenchmarkModel:
+    """What LiteRT's own benchmark_model says of the file on the same device: milliseconds a call, random inputs, no Python."""
+
+    init: float | None = None
+    first: float | None = None
+    average: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    deviation: float | None = None
+    calls: int | None = None
+    memory: int | None = None
+    """Bytes by which its own memory grew."""
+    reason: str | None = None
+    """Why there are no figures."""
+
+
+@dataclass(frozen=True)
 class LatencyRatio:
     """This record's latency over its baseline's, from interleaved calls in the same processes, with a 95 % interval."""
 
@@ -166,6 +183,8 @@ class Record:
     """Only where a board is emulated, instead of latency."""
     energy_mj: Energy | None = None
     """Only where the machine has a meter."""
+    benchmark_model: BenchmarkModel | None = None
+    """Only on a phone, where a person gave the program."""
     parity: Parity | None = None
     predicted: Predicted | None = None
     family: str = ""

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from targets.device import host, power
+from targets.device import benchmark_model, host, power
 from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, Judging, file_sha256, inside, read
 from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, plainly, sustained, timed, warm
 from targets.runtimes._base import Arrays, Runtime, find, one_line, present
@@ -90,6 +90,8 @@ class Work:
             self._progress()
         generator = random.Random(self.job.seed)
         sets = [{"rounds": self._measure(names, generator)} for names in self.job.sets]
+        if self.job.benchmark_model:
+            self._benchmark_model()
         environment["state_after"] = host.state()
         return {
             "schema": SCHEMA,
@@ -152,6 +154,14 @@ class Work:
         self.candidates[name]["sustained_ns"] = sustained(call, self.job.protocol.sustained_seconds, around=around)
         if tally:
             self.candidates[name]["sustained_energy"] = tally.as_json()
+
+    def _benchmark_model(self) -> None:
+        """LiteRT's own program on each of its files, alone, after all that we time ourselves."""
+        program = inside(self.folder, self.job.benchmark_model).resolve()
+        for name, entry in self.job.candidates.items():
+            if entry.files[0].endswith(".tflite") and "error" not in self.candidates[name]:
+                ran = benchmark_model.run(program, inside(self.folder, entry.files[0]).resolve(), self.job.threads)
+                self.candidates[name]["benchmark_model"] = ran
 
     def _open(self, name: str, calls: dict[str, Call]) -> None:
         entry = self.job.candidates[name]

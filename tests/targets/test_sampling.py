@@ -11,7 +11,6 @@ from targets._result import RunFailed
 from targets._sampling import Candidate, MeasureSet, Plan, ToJudge, sample
 from targets.device import job as jobs
 
-
 TIMED = {"load_ns": 1, "first_ns": 2, "peak_bytes": 3, "outputs": "outputs.npz", "steady_ns": [4]}
 
 
