@@ -16,7 +16,7 @@ from targets._board import Board
 from targets._device import Judges, Say
 from targets._userland import PHONE, prepare
 from targets.transport.adb import Adb
-from targets.transport.remote import Remote
+from targets.transport.remote import Remote, reaching
 
 FOLDER = PurePosixPath("/data/local/tmp/edgepress")
 """The one place of a phone where a shell may both write and run."""
@@ -53,8 +53,9 @@ class Phone:
     def reach(self, say: Say) -> Iterator[Board]:
         """Connects, and sends what the phone lacks."""
         adb = Adb(self.device)
-        adb.connect()
-        remote = Remote(adb, prepare(adb, FOLDER, home() / "userland", say))
+        with reaching():
+            adb.connect()
+            remote = Remote(adb, prepare(adb, FOLDER, home() / "userland", say))
         remote.tidy()
         yield Board(remote, PHONE, benchmark_model=Path(self.benchmark_model) if self.benchmark_model else None)
         remote.tidy()
