@@ -22,6 +22,7 @@ from pipeline.measure import Failure, Metered, Samples
 from targets._benchmark_model import parse
 from targets._result import Result, RunFailed, read_result
 from targets.device import judge
+from targets.device.benchmark_model import SECONDS
 from targets.device.job import Entry, Job, Judging, Sampling, file_sha256
 
 
@@ -136,7 +137,8 @@ def _processes(
                 job = replace(job, judgings={}, benchmark_model="", protocol=replace(plan.sampling, sustained_seconds=0.0))
             replace(job, seed=plan.seed * 1000 + process).write(stage.folder)
             with tempfile.TemporaryDirectory(prefix="edgepress-result-") as result:
-                transport.run(stage.folder, Path(result), plan.threads, plan.timeout, partial(step, process))
+                timeout = plan.timeout + (SECONDS * len(entries) if job.benchmark_model else 0)
+                transport.run(stage.folder, Path(result), plan.threads, timeout, partial(step, process))
                 results.append(read_result(Path(result), entries, {} if process else judgings, groups))
     return results
 

@@ -13,7 +13,7 @@ from targets.device import job as jobs
 from targets.device.judge import describe
 from targets.device.runner import main, peak_bytes
 
-SMALL = jobs.Sampling(warmup=2, rounds=5, calls=3, steady_calls=9, steady_seconds=60)
+SMALL = jobs.Sampling(warmup=2, rounds=5, calls=3, steady_calls=9, steady_seconds=60, energy_seconds=0)
 
 
 @pytest.fixture
