@@ -41,8 +41,8 @@ cpu: setup ## Run RECIPE=... on this machine's CPU (PRESET=quick|full, FLAGS=--d
 rpi: setup ## Run RECIPE=... on a Raspberry Pi: DEVICE=user@host, or one emulated: emulated-pi4, emulated-pi5, emulated-pi4-32
 	@./edgepress run $(RECIPE) --target rpi --device "$(DEVICE)" $(RUN_FLAGS)
 
-phone: setup ## Run RECIPE=... on an Android phone over adb (DEVICE=SERIAL where there are several)
-	@./edgepress run $(RECIPE) --target phone --device "$(DEVICE)" $(RUN_FLAGS)
+phone: setup ## Run RECIPE=... on an Android phone over adb (DEVICE=SERIAL where there are several; BENCHMARK_MODEL=LiteRT's tool)
+	@./edgepress run $(RECIPE) --target phone --device "$(DEVICE)" $(if $(BENCHMARK_MODEL),--option "benchmark_model=$(BENCHMARK_MODEL)") $(RUN_FLAGS)
 
 web: setup ## Run RECIPE=... in a browser that opens a page: DEVICE=usb, lan or https://ADDRESS for a phone's
 	@./edgepress run $(RECIPE) --target web --device "$(DEVICE)" $(RUN_FLAGS)

@@ -27,6 +27,7 @@ def cli() -> None:
 @RECIPE
 @click.option("--target", default="cpu", show_default=True, help="Where to measure.")
 @click.option("--device", default="", help="Which one: user@host, emulated-pi4 ...")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the target, e.g. samples=500 on a board.")
 @click.option("--preset", type=click.Choice(["quick", "full"]), help="Instead of the recipe's own.")
 @click.option("--train-device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to train.")
 @click.option("--dry-run", is_flag=True, help="Print the plan: what is cached, what would run, and for how long.")
@@ -39,6 +40,7 @@ def run(
     recipe: Path,
     target: str,
     device: str,
+    options: tuple[str, ...],
     preset: str | None,
     train_device: str,
     dry_run: bool,
@@ -51,8 +53,8 @@ def run(
     """Train, compress, export, benchmark and report what RECIPE says."""
     from pipeline.run import Options, dry, run
 
-    options = Options(recipe, target, device, sustained, preset, train_device, aa, as_json, publish, resume)
-    sys.exit(dry(options) if dry_run else run(options))
+    asked = Options(recipe, target, device, options, sustained, preset, train_device, aa, as_json, publish, resume)
+    sys.exit(dry(asked) if dry_run else run(asked))
 
 
 @cli.command()

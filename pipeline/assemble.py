@@ -15,7 +15,7 @@ from pipeline.core import Arrays, Dataset, Facts, Json, ParityError, Promise, Ta
 from pipeline.execute import Outcome
 from pipeline.export._parity import difference
 from pipeline.files import load_arrays
-from pipeline.measure import Failure, Samples, compare, instructions, latency, peak_memory
+from pipeline.measure import Failure, Samples, compare, energy, instructions, latency, peak_memory
 from pipeline.places import data_root
 from pipeline.plan import Cell, Plan
 from pipeline.quality import quality as quality_of
@@ -200,6 +200,8 @@ def _record(
         versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.samples.get(REFERENCE), plan.recipe.seed),
         versus_self=_ratio(sampled.samples.get(cell.variant + AGAIN), samples, plan.recipe.seed),
         instructions=counted,
+        energy_mj=energy(samples) if samples else None,
+        benchmark_model=samples.benchmark_model if samples else None,
         parity=parity,
     )
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.record import Instructions, Latency, LatencyRatio, LatencyVerdict, Sustained
+from reports.record import BenchmarkModel, Energy, Instructions, Latency, LatencyRatio, LatencyVerdict, Sustained
 
 Nanoseconds = NDArray[np.int64]
 
@@ -27,6 +27,15 @@ MARGIN = 0.03
 RESAMPLES = 2000
 BEYOND = 10
 """A percentile is reported only with so many samples beyond it."""
+
+
+@dataclass(frozen=True)
+class Metered:
+    """What a meter says of a block of calls."""
+
+    millijoules: float
+    """Of one call."""
+    meter: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,11 @@ class Samples:
     """The median of each minute of calls without a pause, where that was asked for."""
     instructions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """Of single calls, where an emulator counts them."""
+    energy: tuple[Metered, ...] = ()
+    """Of each process, where there is a meter."""
+    sustained_energy: Metered | None = None
+    benchmark_model: BenchmarkModel | None = None
+    """What LiteRT's own program says of the file, where a person gave it."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +128,15 @@ def instructions(samples: Samples) -> Instructions | None:
     if not found.size:
         return None
     return Instructions(int(np.median(found)), int(found.min()), int(found.max()), int(found.size))
+
+
+def energy(samples: Samples) -> Energy | None:
+    """The median over the processes, and their range; None where there is no meter."""
+    found = [each.millijoules for each in samples.energy]
+    if not found:
+        return None
+    kept = samples.sustained_energy
+    return Energy(float(np.median(found)), min(found), max(found), kept.millijoules if kept else None, samples.energy[0].meter)
 
 
 def peak_memory(samples: Samples) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,6 +48,25 @@ def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
         return pydantic.TypeAdapter(cls).validate_json(json.dumps(options), strict=True)
     except pydantic.ValidationError as error:
         raise UserError(f"{where}: {first_line(error)}") from None
+
+
+def parse(cls: type[Any], words: Iterable[str], where: str) -> dict[str, Any]:
+    """The options that `NAME=VALUE` words give for a class, still to be checked by `build`.
+
+    >>> parse(Spec, ["name=50", "options={}"], "--option")
+    {'name': '50', 'options': {}}
+    """
+    kinds = {field.name: field.type for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+    found = dict[str, Any]()
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(f"{where} {word!r}: expected NAME=VALUE")
+        found[name] = value
+        if kinds.get(name) not in ("str", str):
+            with contextlib.suppress(json.JSONDecodeError):  # then it is a text, which `build` refuses if it must not be one
+                found[name] = json.loads(value)
+    return found
 
 
 def first_line(error: pydantic.ValidationError) -> str:

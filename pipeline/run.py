@@ -20,10 +20,12 @@ from pipeline.core import Spec
 from pipeline.errors import UserError
 from pipeline.execute import Outcome, execute
 from pipeline.files import write_atomic
+from pipeline.options import parse
 from pipeline.places import data_root, measuring_lock, runs_root, store_root
 from pipeline.plan import Plan, make, workers
 from pipeline.progress import RunWatcher, bar
 from pipeline.recipe import Recipe, read
+from pipeline.registry import find
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ class Options:
     recipe: Path
     target: str
     device: str = ""
+    options: tuple[str, ...] = ()
+    """Of the target, NAME=VALUE each."""
     sustained: float = 0.0
     """Minutes."""
     preset: str | None = None
@@ -146,7 +150,9 @@ def _say_aa(console: Console, report: Report) -> None:
 
 def _checked(options: Options) -> tuple[Recipe, Target]:
     """The recipe and a target that can be used. Nothing was reached or written yet when either is refused."""
-    target: Target = Spec("target", options.target, {"device": options.device} if options.device else {}).build("--target")
+    given = parse(find("target", options.target, "--target"), options.options, "--option")
+    device = {"device": options.device} if options.device else {}
+    target: Target = Spec("target", options.target, {**given, **device}).build("--target")
     if reason := target.usable():
         raise UserError(f"target {options.target} is not usable here: {reason}")
     recipe = read(options.recipe, options.preset)

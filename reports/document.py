@@ -96,6 +96,8 @@ def _record(raw: dict[str, Any]) -> Record:
         "versus_baseline": _maybe(nouns.LatencyRatio, raw.get("versus_baseline")),
         "versus_self": _maybe(nouns.LatencyRatio, raw.get("versus_self")),
         "instructions": _maybe(nouns.Instructions, raw.get("instructions")),
+        "energy_mj": _maybe(nouns.Energy, raw.get("energy_mj")),
+        "benchmark_model": _maybe(nouns.BenchmarkModel, raw.get("benchmark_model")),
         "parity": _maybe(nouns.Parity, raw.get("parity")),
         "predicted": _maybe(nouns.Predicted, raw.get("predicted")),
     }

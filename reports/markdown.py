@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from reports import words
+from reports.instruments import readings
 from reports.record import Record, Report
 from reports.samples import Sample, beside, samples
 from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_ratio, judgements, promises, size_ratio
@@ -18,6 +19,8 @@ READING = """\
 - **Time ratio** is the latency over that of `reference` in the same runtime on the same target, from interleaved calls in the
   same processes. *Faster* and *slower*: the interval excludes 1 and the ratio differs from it by more than 3 %. *Equivalent*: the
   whole interval lies inside 1 ± 3 %. *Inconclusive*: anything else.
+- **Energy** is that of a block of calls over their number, as the named meter has it: of a whole package or board, so what idles
+  there counts too, and only ratios on one machine are a comparison.
 - **Milliseconds** of two runs, two hosts or two runtimes are not a comparison; the ratios are.
 - **File** is what the runtime loads, **bundle** what travels compressed, **peak memory** what the process held at most.
 - `-` was not measured. A cell marked `emulated` or `estimated` was not measured on the device that it names."""
@@ -41,6 +44,11 @@ def render(report: Report) -> str:
     parts += ["## What paid, what did not", *_paid(judgements(report))]
     if told := beside(report):
         parts += ["## Beside the metric", "\n".join(f"- **{_safe(b.subject)}**: {_safe('; '.join(b.numbers))}" for b in told)]
+    if read := readings(report):
+        parts += [
+            "## What other instruments say",
+            "\n".join(f"- **{_safe(r.subject)}**: {_safe('; '.join(r.lines))}" for r in read),
+        ]
     if shown := samples(report):
         parts += ["## What they made", *(_sample(sample) for sample in shown)]
     made = promises(report)

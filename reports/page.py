@@ -13,6 +13,7 @@ from pathlib import Path
 import jinja2
 
 from reports import chart, words
+from reports.instruments import readings
 from reports.markdown import HEADINGS
 from reports.record import LatencyRatio, Record, Report
 from reports.samples import beside, samples
@@ -111,6 +112,7 @@ def render(report: Report) -> str:
         promises=promises(report),
         tally=_tally(promises(report)),
         beside=beside(report),
+        readings=readings(report),
         samples=samples(report),
         kept=kept,
         words=words,

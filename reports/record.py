@@ -97,6 +97,36 @@ class Instructions:
 
 
 @dataclass(frozen=True)
+class Energy:
+    """Millijoules of one inference, of the whole package or board that the meter feeds: what idles there is in it."""
+
+    inference: float
+    """The median over the processes."""
+    lowest: float
+    highest: float
+    sustained: float | None
+    """After minutes of calls without a pause, where that was asked for."""
+    meter: str
+
+
+@dataclass(frozen=True)
+class BenchmarkModel:
+    """What LiteRT's own benchmark_model says of the file on the same device: milliseconds a call, random inputs, no Python."""
+
+    init: float | None = None
+    first: float | None = None
+    average: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    deviation: float | None = None
+    calls: int | None = None
+    memory: int | None = None
+    """Bytes by which its own memory grew."""
+    reason: str | None = None
+    """Why there are no figures."""
+
+
+@dataclass(frozen=True)
 class LatencyRatio:
     """This record's latency over its baseline's, from interleaved calls in the same processes, with a 95 % interval."""
 
@@ -153,6 +183,10 @@ class Record:
     """Only with --aa: the same file measured against itself."""
     instructions: Instructions | None = None
     """Only where a board is emulated, instead of latency."""
+    energy_mj: Energy | None = None
+    """Only where the machine has a meter."""
+    benchmark_model: BenchmarkModel | None = None
+    """Only on a phone, where a person gave the program."""
     parity: Parity | None = None
     predicted: Predicted | None = None
     family: str = ""

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import words
+from reports.instruments import readings
 from reports.record import Record, Report
 from reports.samples import beside
 from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_ratio, judgements, size_ratio
@@ -51,6 +52,10 @@ class Terminal:
         if told := [each for each in beside(self.report) if each.variant == "reference"]:
             yield Text("Beside the metric, of the references", "bold")
             yield from (Padding(Text(f"{each.subject}: {'; '.join(each.numbers)}"), (0, 0, 0, 2)) for each in told)
+            yield Text()
+        if read := readings(self.report):
+            yield Text("What other instruments say", "bold")
+            yield from (Padding(Text(f"{each.subject}: {'; '.join(each.lines)}"), (0, 0, 0, 2)) for each in read)
             yield Text()
 
 

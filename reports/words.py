@@ -102,6 +102,16 @@ def milliseconds(time: float | None) -> str:
     return f"{time:#.3g} ms" if 1e-4 <= time < 100 else f"{time:,.0f} ms" if time >= 100 else f"{time:.4f} ms"
 
 
+def millijoules(energy: float) -> str:
+    """Three digits of millijoules, or of joules from one on.
+
+    >>> millijoules(0.5178), millijoules(12.345), millijoules(4321.0)
+    ('0.518 mJ', '12.3 mJ', '4.32 J')
+    """
+    number, unit = (energy / 1e3, "J") if energy >= 999.5 else (energy, "mJ")
+    return f"{number:#.3g} {unit}".replace(". ", " ") if number < 999.5 else f"{number:,.0f} {unit}"
+
+
 def cost(record: Record) -> str:
     """What one inference costs: the median time where it was measured, instructions where a board is emulated."""
     if record.instructions:

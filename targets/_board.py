@@ -12,7 +12,7 @@ from targets._provision import Device, wanted
 from targets._sampling import Measured, MeasureSet, Plan, Transport, sample
 from targets.device.job import Sampling
 
-ONCE = Sampling(warmup=1, rounds=1, calls=2, steady_calls=1)
+ONCE = Sampling(warmup=1, rounds=1, calls=2, steady_calls=1, energy_seconds=0)
 """For an emulator, whose times mean nothing: enough to see that a file runs."""
 
 
@@ -23,6 +23,7 @@ class Board:
     transport: Transport
     device: Device
     timed: bool = True
+    benchmark_model: Path | None = None
 
     def runtimes(self) -> dict[str, str | None]:
         """Each runtime, with the reason why it cannot be used there."""
@@ -32,6 +33,7 @@ class Board:
         """Judges and measures all candidates there; the device's keeper lets nobody else measure meanwhile."""
         if not self.timed:
             plan = replace(plan, processes=1, sampling=ONCE)
+        plan = replace(plan, benchmark_model=self.benchmark_model)
         return sample(self.transport, sets, plan, progress)
 
     def _missing(self, name: str) -> str | None:

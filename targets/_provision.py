@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import secrets
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from pipeline.files import file_sha256
 from pipeline.registry import ROOT
 from pipeline.sources import version
 from targets._device import Say
+from targets._whole import done, push, sweep, there, whole
 from targets.transport.remote import Channel, Finished, Place, last_line
 
 SHIPPED = (
@@ -89,11 +89,12 @@ def prepare(
 ) -> tuple[Device, Place]:
     """Sets the device up as far as it is not; says what it is, and where things are there."""
     device = ask(channel, python)
-    _done(channel, f"mkdir -p '{home}/files' '{home}/jobs' && chmod 700 '{home}'")
+    done(channel, f"mkdir -p '{home}/files' '{home}/jobs' && chmod 700 '{home}'")
+    sweep(channel, home)
     wheels = download(device, cache, say)
     names = {path.name: file_sha256(path) for path in wheels}
     env = home / f"env-{_hash(names)}"
-    if not _there(channel, env):
+    if not there(channel, env):
         _install(channel, env, wheels, device, python, say)
     place = home / f"code-{hashlib.sha256(code()).hexdigest()[:16]}"
     send_code(channel, place, python, say)
@@ -154,31 +155,16 @@ def code() -> bytes:
 def _install(channel: Channel, env: PurePosixPath, wheels: list[Path], device: Device, python: str, say: Say) -> None:
     """A venv without pip: a wheel is a zip, and unpacking it is what installing it means."""
     system = "--system-site-packages " if device.bits == 32 else ""
-    part = _part(env)
-    _done(channel, f"{python} -m venv --without-pip {system}'{part}'")
-    for path in wheels:
-        say(f"sending {path.name} ({path.stat().st_size / 1e6:.0f} MB)")
-        there = str(part / path.name)
-        channel.push(path, there)
-        _done(channel, f"{python} -m zipfile -e '{there}' '{_site(part, device)}' && rm '{there}'")
-    if device.bits == 32:
-        done = channel.run(f"'{part}/bin/python' -c 'import numpy'")
-        if done.code:
+    with whole(channel, env) as part:
+        done(channel, f"{python} -m venv --without-pip {system}'{part}'")
+        for path in wheels:
+            say(f"sending {path.name} ({path.stat().st_size / 1e6:.0f} MB)")
+            there = push(channel, path, part)
+            done(channel, f"{python} -m zipfile -e '{there}' '{_site(part, device)}' && rm '{there}'")
+        if device.bits == 32 and channel.run(f"'{part}/bin/python' -c 'import numpy'").code:
             raise UserError(
                 "the device has no numpy, of which there is no wheel for 32-bit ARM: `sudo apt install python3-numpy`"
             )
-    _settle(channel, part, env)
-
-
-def _part(place: PurePosixPath) -> PurePosixPath:
-    """Where something is made that is to be there whole or not at all; two clients may make it at once."""
-    return PurePosixPath(f"{place}.part-{secrets.token_hex(4)}")
-
-
-def _settle(channel: Channel, part: PurePosixPath, place: PurePosixPath) -> None:
-    """Gives what was made its name; it may have got there before, by another client."""
-    named = f"mv -T '{part}' '{place}' 2>/dev/null || rm -rf '{part}'"
-    _done(channel, f"touch '{part}/complete' && {{ {named}; }} && test -e '{place}/complete'")
 
 
 def _site(env: PurePosixPath, device: Device) -> PurePosixPath:
@@ -187,27 +173,14 @@ def _site(env: PurePosixPath, device: Device) -> PurePosixPath:
 
 def send_code(channel: Channel, place: PurePosixPath, python: str, say: Say) -> None:
     """The runner and the judges, unless they are there; `python` starts one that can unzip them."""
-    if _there(channel, place):
+    if there(channel, place):
         return
     say("sending the runner")
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, whole(channel, place) as part:
         path = Path(scratch) / "code.zip"
         path.write_bytes(code())
-        part = _part(place)
-        _done(channel, f"mkdir '{part}'")
-        channel.push(path, str(part / "code.zip"))
-    _done(channel, f"{python} -m zipfile -e '{part}/code.zip' '{part}' && rm '{part}/code.zip'")
-    _settle(channel, part, place)
-
-
-def _there(channel: Channel, place: PurePosixPath) -> bool:
-    return channel.run(f"test -e '{place}/complete'").code == 0
-
-
-def _done(channel: Channel, command: str) -> None:
-    done = channel.run(command)
-    if done.code:
-        raise UserError(f"the device: {last_line(done)}")
+        archive = push(channel, path, part)
+        done(channel, f"{python} -m zipfile -e '{archive}' '{part}' && rm '{archive}'")
 
 
 def _hash(value: object) -> str:

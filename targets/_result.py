@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core import Arrays, Json
 from pipeline.measure import Failure
+from targets.device.benchmark_model import MOST
 from targets.device.job import RESULT, file_sha256
 
 MOST_BYTES = 1 << 30
@@ -36,6 +37,17 @@ class _Failed(_Checked):
     error: str
 
 
+class _Energy(_Checked):
+    meter: Annotated[str, Field(min_length=1, max_length=80)]
+    joules: Annotated[float, Gt(0), Field(allow_inf_nan=False)]
+    calls: Annotated[int, Gt(0)]
+
+
+class _Ran(_Checked):
+    ended: Annotated[str, Field(max_length=200)]
+    output: Annotated[str, Field(max_length=MOST)]
+
+
 class _Timed(_Checked):
     load_ns: Nanoseconds
     first_ns: Nanoseconds
@@ -44,6 +56,9 @@ class _Timed(_Checked):
     steady_ns: list[Annotated[int, Gt(0)]]
     sustained_ns: list[Annotated[int, Gt(0)]] = []
     instructions: list[Annotated[int, Gt(0)]] = []
+    energy: _Energy | None = None
+    sustained_energy: _Energy | None = None
+    benchmark_model: _Ran | None = None
 
 
 class _Judged(_Checked):

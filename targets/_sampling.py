@@ -18,9 +18,11 @@ import numpy as np
 
 from pipeline.core import Arrays, Json, Progress, Task
 from pipeline.files import save_arrays
-from pipeline.measure import Failure, Samples
+from pipeline.measure import Failure, Metered, Samples
+from targets._benchmark_model import parse
 from targets._result import Result, RunFailed, read_result
 from targets.device import judge
+from targets.device.benchmark_model import SECONDS
 from targets.device.job import Entry, Job, Judging, Sampling, file_sha256
 
 
@@ -88,6 +90,8 @@ class Plan:
     sampling: Sampling = field(default_factory=Sampling)
     timeout: float = 3600.0
     """Seconds after which one process is given up."""
+    benchmark_model: Path | None = None
+    """LiteRT's own program for that device, to be run on each .tflite file besides."""
 
 
 def sample(transport: Transport, sets: list[MeasureSet], plan: Plan, progress: Progress) -> Measured:
@@ -128,13 +132,15 @@ def _processes(
                 if candidate.judging:
                     judgings[_identity(index, each, label)] = stage.judging(candidate.judging)
         groups = tuple(tuple(_identity(index, each, label) for label in each.candidates) for index, each in sets.items())
-        job = Job(runtime, plan.threads, plan.seed, stage.files, entries, groups, plan.sampling, judgings)
+        program = stage.program(plan.benchmark_model) if plan.benchmark_model else ""
+        job = Job(runtime, plan.threads, plan.seed, stage.files, entries, groups, plan.sampling, judgings, program)
         for process in range(plan.processes):
             if process:  # the first one judged, and kept the device warm for as long as that was asked for
-                job = replace(job, judgings={}, protocol=replace(plan.sampling, sustained_seconds=0.0))
+                job = replace(job, judgings={}, benchmark_model="", protocol=replace(plan.sampling, sustained_seconds=0.0))
             replace(job, seed=plan.seed * 1000 + process).write(stage.folder)
             with tempfile.TemporaryDirectory(prefix="edgepress-result-") as result:
-                transport.run(stage.folder, Path(result), plan.threads, plan.timeout, partial(step, process))
+                timeout = plan.timeout + (SECONDS * len(entries) if job.benchmark_model else 0)
+                transport.run(stage.folder, Path(result), plan.threads, timeout, partial(step, process))
                 results.append(read_result(Path(result), entries, {} if process else judgings, groups))
     return results
 
@@ -164,6 +170,14 @@ class _Stage:
         """A candidate to be judged."""
         graphs = {name: self._together(files) for name, files in judging.graphs.items()}
         return Judging(graphs, judge.describe(judging.task), self._arrays(judging.samples))
+
+    def program(self, path: Path) -> str:
+        """A program for the device; "" where no candidate is one of its files."""
+        if not any(name.endswith(".tflite") for name in self.files):
+            return ""
+        digest = file_sha256(path)
+        self._put(path, f"{digest[:16]}/benchmark_model", digest)
+        return f"{digest[:16]}/benchmark_model"
 
     def _together(self, files: tuple[Path, ...]) -> tuple[str, ...]:
         """Files that belong together lie in one folder, under their own names, by which they find one another."""
@@ -224,7 +238,15 @@ def _gather(results: list[Result] | Failure, place: int, identity: str) -> Sampl
         peak_bytes=column("peak_bytes"),
         sustained=np.array(mine[0].get("sustained_ns", ()), dtype=np.int64),
         instructions=np.array([number for each in mine for number in each.get("instructions", ())], dtype=np.int64),
+        energy=tuple(_metered(each["energy"]) for each in mine if each.get("energy")),
+        sustained_energy=_metered(mine[0]["sustained_energy"]) if mine[0].get("sustained_energy") else None,
+        benchmark_model=parse(**mine[0]["benchmark_model"]) if mine[0].get("benchmark_model") else None,
     )
+
+
+def _metered(told: Json) -> Metered:
+    """Millijoules a call of a block."""
+    return Metered(1e3 * told["joules"] / told["calls"], told["meter"])
 
 
 def _judged(results: list[Result] | Failure, identity: str, judging: ToJudge) -> Arrays | Failure:

@@ -18,9 +18,10 @@ from pipeline.errors import UserError
 from pipeline.files import file_sha256
 from targets._device import Say
 from targets._provision import Device, code, download, send_code
+from targets._whole import done, push, sweep, there, whole
 from targets.emulator.debian import unpack
 from targets.emulator.root import PYTHON
-from targets.transport.remote import Channel, Place, last_line
+from targets.transport.remote import Channel, Place
 
 PHONE = Device("aarch64", 64, (3, 11), (2, 36))
 """What the userland is, whatever the phone."""
@@ -35,22 +36,16 @@ def prepare(channel: Channel, home: PurePosixPath, cache: Path, say: Say = lambd
     machine = channel.run("uname -m").out.strip()
     if machine != "aarch64":
         raise UserError(f"the phone is {machine or 'silent'}, expected aarch64: 64-bit Android")
-    done = channel.run(f"mkdir -p '{home}/files' '{home}/jobs' '{home}/tmp' && chmod 700 '{home}'")
-    if done.code:
-        raise UserError(f"the phone: {last_line(done)}")
+    done(channel, f"mkdir -p '{home}/files' '{home}/jobs' '{home}/tmp' && chmod 700 '{home}'")
+    sweep(channel, home)
     path = archive(cache, say)
     place = home / f"userland-{file_sha256(path)[:16]}"
-    if channel.run(f"test -e '{place}/complete'").code:
-        say(f"sending Python and the runtimes ({path.stat().st_size / 1e6:.0f} MB)")
-        there = f"{place}.tar.gz"
-        channel.push(path, there)
-        say("unpacking them on the phone")
-        done = channel.run(
-            f"rm -rf '{place}' && mkdir '{place}' && tar -xzf '{there}' -C '{place}' && rm '{there}' && touch '{place}/complete'"
-        )
-        if done.code:
-            channel.run(f"rm -rf '{place}' '{there}'")
-            raise UserError(f"the phone cannot unpack Python: {last_line(done)}")
+    if not there(channel, place):
+        with whole(channel, place) as part:
+            say(f"sending Python and the runtimes ({path.stat().st_size / 1e6:.0f} MB)")
+            sent = push(channel, path, part)
+            say("unpacking them on the phone")
+            done(channel, f"tar -xzf '{sent}' -C '{part}' && rm '{sent}'")
     root = place / "root"
     start = (
         str(root / "lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"),

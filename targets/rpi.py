@@ -14,7 +14,7 @@ from targets._board import Board
 from targets._device import Judges, Say
 from targets._provision import prepare
 from targets._sampling import Transport
-from targets.transport.remote import Remote
+from targets.transport.remote import Remote, reaching
 from targets.transport.ssh import Ssh
 
 FOLDER = PurePosixPath(".edgepress")
@@ -60,9 +60,10 @@ class Rpi:
         """Connects, and sets the board up where it is not."""
         with self._ssh(say) as ssh:
             try:
-                ssh.connect()
-                where = ssh.run("pwd").out.strip()
-                device, place = prepare(ssh, PurePosixPath(where) / FOLDER, home() / "wheels", say=say)
+                with reaching():
+                    ssh.connect()
+                    where = ssh.run("pwd").out.strip()
+                    device, place = prepare(ssh, PurePosixPath(where) / FOLDER, home() / "wheels", say=say)
                 remote = Remote(ssh, place)
                 remote.tidy()
                 yield Board(self._counted(remote), device, timed=self.provenance == "measured")

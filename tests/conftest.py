@@ -131,7 +131,7 @@ class FewSamples:
         return {"onnxruntime": None, "openvino": None}
 
     def measure(self, sets, lock, plan=None, progress=None):
-        sampling = Sampling(warmup=1, rounds=8, calls=2, steady_calls=20)
+        sampling = Sampling(warmup=1, rounds=8, calls=2, steady_calls=20, energy_seconds=0)
         return sample(Local(), sets, Plan(processes=2, sampling=sampling), progress)
 '''
 

@@ -40,8 +40,8 @@ from targets.device.job import Sampling
 from targets.device.sampling import Call, timed
 from targets.runtimes._openvino import library
 
-SAMPLING = Sampling(steady_calls=0)
-"""The protocol of the reports, without the block for the percentiles."""
+SAMPLING = Sampling(steady_calls=0, energy_seconds=0)
+"""The protocol of the reports, without the blocks for the percentiles and the energy."""
 HANDICAPS = {"aa": 0.0, "slow15": 0.15, "slow5": 0.05}
 JOBS = {"onnxruntime": 20, "openvino": 3}
 """Runs of three processes; each holds two self-comparisons and one of each handicap."""

@@ -58,11 +58,11 @@ def state() -> dict[str, Any]:
     Raspberry Pi's firmware says of its supply and heat: a list of words, empty when all is well, None where nobody says.
     """
     return {
-        "governor": _read(CORES / "cpu0/cpufreq/scaling_governor"),
-        "mhz": [int(kilohertz) / 1000 for path in _cores() if (kilohertz := _read(path / "cpufreq/scaling_cur_freq"))],
+        "governor": read_text(CORES / "cpu0/cpufreq/scaling_governor"),
+        "mhz": [int(kilohertz) / 1000 for path in _cores() if (kilohertz := read_text(path / "cpufreq/scaling_cur_freq"))],
         "load": os.getloadavg()[0],
         "celsius": max((degrees for zone in sorted(THERMAL.glob("thermal_zone*")) if (degrees := _degrees(zone))), default=None),
-        "throttled": throttled(_read(FIRMWARE) or _vcgencmd("get_throttled")),
+        "throttled": throttled(read_text(FIRMWARE) or vcgencmd("get_throttled")),
     }
 
 
@@ -123,14 +123,14 @@ def _cores() -> list[Path]:
 def _degrees(zone: Path) -> float | None:
     """A zone's temperature; the kernel gives thousandths of a degree."""
     try:
-        degrees = int(_read(zone / "temp") or "") / 1000
+        degrees = int(read_text(zone / "temp") or "") / 1000
     except ValueError:
         return None
     return degrees if int(degrees) in PLAUSIBLE else None
 
 
-def _vcgencmd(*arguments: str) -> str | None:
-    """What the Raspberry Pi's firmware answers."""
+def vcgencmd(*arguments: str) -> str | None:
+    """What the Raspberry Pi's firmware answers; None where there is none that does."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(["vcgencmd", *arguments], capture_output=True, text=True, timeout=5, check=False)
         return done.stdout.strip() if done.returncode == 0 else None
@@ -143,7 +143,8 @@ def _os_name() -> str:
     return platform.platform()
 
 
-def _read(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """A small file's text without the spaces around it; None where it cannot be read."""
     with contextlib.suppress(OSError):
         return path.read_text().strip()
     return None

@@ -35,6 +35,8 @@ class Sampling:
     """At most so many calls in one block, for the percentiles."""
     steady_seconds: float = 2.0
     """That block ends after so long, whichever comes first."""
+    energy_seconds: float = 3.0
+    """Where there is a meter, each candidate then runs for so long with it: calls that nobody times, long enough for a meter."""
     sustained_seconds: float = 0.0
     """Then each candidate runs for so long without a pause, in the first process: what heat does to it."""
 
@@ -76,6 +78,8 @@ class Job:
     protocol: Sampling
     judgings: dict[str, Judging] = field(default_factory=dict)
     """By candidate."""
+    benchmark_model: str = ""
+    """LiteRT's own program, among the files, to be run on each .tflite file besides; "" for none."""
 
     def write(self, folder: Path) -> None:
         """Writes job.json; the files it names are put there by the caller."""
@@ -118,6 +122,7 @@ def _used(job: Job) -> set[str]:
     """Every file that a candidate or a judging names."""
     timed = {name for entry in job.candidates.values() for name in (*entry.files, entry.inputs)}
     judged = {name for each in job.judgings.values() for files in each.graphs.values() for name in files}
+    judged |= {job.benchmark_model} - {""}
     return timed | judged | {each.samples for each in job.judgings.values()}
 
 

@@ -97,6 +97,9 @@ def tidy() -> None:
     for folder in jobs.iterdir() if jobs.is_dir() else ():
         if not _alive(folder) and time.time() - folder.stat().st_mtime > STALE_SECONDS:
             drop(folder)
+    for part in HOME.glob("*.part-*"):  # of a set-up that was killed
+        if time.time() - part.stat().st_mtime > STALE_SECONDS:
+            shutil.rmtree(part, ignore_errors=True)
     files = HOME / "files"
     _forget(path for path in (files.iterdir() if files.is_dir() else ()) if time.time() - path.stat().st_mtime > STALE_SECONDS)
 

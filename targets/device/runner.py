@@ -3,8 +3,9 @@
 One run is one fresh process. It needs the standard library, numpy and a runtime. Each candidate that is to be judged is, in
 a child of its own, over all samples that the job brings. Then for each candidate, again in a child (forked once the runtime's
 package is imported, before any session exists, so that candidates share no state): time to load, time of the first call,
-its outputs, peak memory. Then, set by set, the interleaved rounds, and a steady block of each candidate. Raw samples are
-kept: RESULT_DIR/result.json comes last and whole, and names every other file of the result with its size and sha256.
+its outputs, peak memory. Then, set by set, the interleaved rounds, and of each candidate a steady block and, where there is
+a meter, one for the energy. Raw samples are kept: RESULT_DIR/result.json comes last and whole, and names every other file of
+the result with its size and sha256.
 
 A job that does not fit its own description is refused: one line on stderr, exit code 2. A candidate that does not load or
 run becomes {"error": one line} and the others go on. stdout says `progress DONE TOTAL`.
@@ -30,9 +31,9 @@ from typing import Any
 
 import numpy as np
 
-from targets.device import host
+from targets.device import benchmark_model, host, power
 from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, Judging, file_sha256, inside, read
-from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, sustained, timed, warm
+from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, plainly, sustained, timed, warm
 from targets.runtimes._base import Arrays, Runtime, find, one_line, present
 
 Json = dict[str, Any]
@@ -89,6 +90,8 @@ class Work:
             self._progress()
         generator = random.Random(self.job.seed)
         sets = [{"rounds": self._measure(names, generator)} for names in self.job.sets]
+        if self.job.benchmark_model:
+            self._benchmark_model()
         environment["state_after"] = host.state()
         return {
             "schema": SCHEMA,
@@ -128,11 +131,37 @@ class Work:
             for name in generator.sample(list(calls), len(calls)):
                 steady = timed(calls[name], self.job.protocol.steady_calls, self.job.protocol.steady_seconds)
                 self.candidates[name].setdefault("steady_ns", []).extend(steady)
+            meter = power.find() if self.job.protocol.energy_seconds else None
+            if meter:
+                for name in generator.sample(list(calls), len(calls)):
+                    self._energy(name, calls[name], meter)
             if self.job.protocol.sustained_seconds:
                 for name in generator.sample(list(calls), len(calls)):
-                    self.candidates[name]["sustained_ns"] = sustained(calls[name], self.job.protocol.sustained_seconds)
+                    self._sustain(name, calls[name], meter)
         self._progress(len(names))
         return rounds
+
+    def _energy(self, name: str, call: Call, meter: power.Meter) -> None:
+        """A block of its own: a steady one may last milliseconds, which no meter sees, and its calls are to be left alone."""
+        tally = power.Tally(meter)
+        tally.around(partial(timed, call, sys.maxsize, self.job.protocol.energy_seconds))
+        self.candidates[name]["energy"] = tally.as_json()
+
+    def _sustain(self, name: str, call: Call, meter: power.Meter | None) -> None:
+        """Minutes of calls, and their energy: a look now and then does not move a median of a minute."""
+        tally = power.Tally(meter) if meter else None
+        around = tally.around if tally else plainly
+        self.candidates[name]["sustained_ns"] = sustained(call, self.job.protocol.sustained_seconds, around=around)
+        if tally:
+            self.candidates[name]["sustained_energy"] = tally.as_json()
+
+    def _benchmark_model(self) -> None:
+        """LiteRT's own program on each of its files, alone, after all that we time ourselves."""
+        program = inside(self.folder, self.job.benchmark_model).resolve()
+        for name, entry in self.job.candidates.items():
+            if entry.files[0].endswith(".tflite") and "error" not in self.candidates[name]:
+                ran = benchmark_model.run(program, inside(self.folder, entry.files[0]).resolve(), self.job.threads)
+                self.candidates[name]["benchmark_model"] = ran
 
     def _open(self, name: str, calls: dict[str, Call]) -> None:
         entry = self.job.candidates[name]

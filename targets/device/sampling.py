@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from targets.device.job import Sampling
 from targets.runtimes._base import Arrays
@@ -61,12 +62,22 @@ def timed(call: Call, count: int, seconds: float = float("inf")) -> list[int]:
     return durations
 
 
-def sustained(call: Call, seconds: float, part: float = PART_SECONDS) -> list[int]:
-    """The median of each part (a minute) of a block of calls that lasts so long; a last part that is cut short counts as one."""
+def plainly(work: Callable[[], list[int]]) -> list[int]:
+    """Does the work with nothing around it."""
+    return work()
+
+
+def sustained(
+    call: Call, seconds: float, part: float = PART_SECONDS, around: Callable[[Callable[[], list[int]]], list[int]] = plainly
+) -> list[int]:
+    """The median of each part (a minute) of a block of calls that lasts so long; a last part that is cut short counts as one.
+
+    `around` is what measures each part besides: a meter that is read too seldom begins anew unseen.
+    """
     medians: list[int] = []
     end = clock() + seconds * 1e9
     while (left := (end - clock()) / 1e9) > 0:
-        medians.append(int(statistics.median(timed(call, sys.maxsize, min(part, left)))))
+        medians.append(int(statistics.median(around(partial(timed, call, sys.maxsize, min(part, left))))))
     return medians
 
 

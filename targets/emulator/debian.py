@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,11 +38,15 @@ def unpack(architecture: str, packages: Iterable[str], state: Path, target: Path
         (state / "parts" / "suite.list").write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
         settings |= {"Dir::Etc::sourcelist": "/dev/null", "Dir::Etc::sourceparts": state / "parts"}
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-    _run(["apt-get", *options, "update", "-qq"])
+    # A mirror that is in the middle of its own update lacks an index; the others may have all that is asked for.
+    lacking = _try(["apt-get", *options, "update", "-qq"])
     debs = state / "debs"
     shutil.rmtree(debs, ignore_errors=True)
     debs.mkdir()
-    _run(["apt-get", *options, "download", "-qq", *wanted], debs)
+    if missing := _try(["apt-get", *options, "download", "-qq", *wanted], debs):
+        raise UserError(f"packages of Debian: {lacking or missing}")
+    if lacking:
+        print(f"packages of Debian for {architecture}: {lacking} All packages were found in the others.", file=sys.stderr)
     for path in sorted(debs.glob("*.deb")):
         _run(["dpkg", "-x", str(path), str(target)])
 
@@ -60,8 +65,14 @@ def _mirror() -> str:
     return next((line for line in lines if "security" not in line), lines[0])
 
 
-def _run(command: list[str], folder: Path | None = None) -> None:
+def _run(command: list[str]) -> None:
+    if reason := _try(command):
+        raise UserError(f"packages of Debian: {reason}")
+
+
+def _try(command: list[str], folder: Path | None = None) -> str | None:
+    """Why a command failed, in one line; None when it did not."""
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise UserError(f"packages of Debian: {command[0]} failed: {last}")
+    if done.returncode == 0:
+        return None
+    return f"{command[0]} failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"

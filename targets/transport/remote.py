@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
+from pipeline.errors import UserError
 from targets._result import MOST_BYTES, RunFailed
 from targets.device.job import JOB, RESULT
 from targets.transport.local import why
@@ -28,6 +29,15 @@ T = TypeVar("T")
 
 class ConnectionLost(Exception):
     """The device cannot be reached, now: the same may work a moment later. One line."""
+
+
+@contextlib.contextmanager
+def reaching() -> Iterator[None]:
+    """While a device is reached and set up no job waits there yet: a connection that is lost ends the run, in one line."""
+    try:
+        yield
+    except ConnectionLost as error:
+        raise UserError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,11 @@ class Ssh:
             yield self._sftp
         except (paramiko.SSHException, EOFError, ConnectionError) as error:
             raise self._lost(error) from error
+        except OSError as error:
+            # Nothing but its words tells "Socket is closed" from a refusal of the device; the channel knows.
+            if self._sftp is None or not self._sftp.get_channel().closed:
+                raise
+            raise self._lost(error) from error
 
     def _open(self) -> Any:
         if self._client is None:

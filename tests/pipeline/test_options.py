@@ -8,7 +8,7 @@ from annotated_types import Ge, Len
 
 from pipeline.core import Spec, Train
 from pipeline.errors import UserError
-from pipeline.options import build, values
+from pipeline.options import build, parse, values
 from pipeline.registry import FOLDERS, find, names
 
 
@@ -54,6 +54,15 @@ def test_a_wrong_option_is_one_line_with_place_and_finding(given: dict[str, Any]
 def test_what_toml_can_write_becomes_what_the_class_declares() -> None:
     built = build(Options, {"rate": 1, "layers": ["conv1"], "student": {"width": 0.5}, "epochs": 4}, "")
     assert built == Options(rate=1.0, layers=("conv1",), student={"width": 0.5}, epochs=4)
+
+
+def test_words_of_a_command_line_become_what_the_class_declares() -> None:
+    words = ["rounds=4", "per_channel=false", 'layers=["conv1"]', "method=minmax", "rate=2", "rate=1e-1"]
+    assert build(Options, parse(Options, words, ""), "") == Options(0.1, 4, per_channel=False, layers=("conv1",))
+    with pytest.raises(UserError, match="--option 'rounds': expected NAME=VALUE"):
+        parse(Options, ["rounds"], "--option")
+    with pytest.raises(UserError, match="unknown option 'rouns'; did you mean 'rounds'"):
+        build(Options, parse(Options, ["rouns=3"], ""), "")
 
 
 def test_a_class_without_options_takes_none() -> None:

@@ -22,6 +22,9 @@ DEFINED = {
     "bytes": nouns.Bytes,
     "latency_ms": nouns.Latency,
     "latency_ratio": nouns.LatencyRatio,
+    "energy_mj": nouns.Energy,
+    "benchmark_model": nouns.BenchmarkModel,
+    "instructions": nouns.Instructions,
     "parity": nouns.Parity,
     "predicted": nouns.Predicted,
 }

@@ -5,16 +5,31 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from pipeline.core import Arrays
+from pipeline.measure import Failure, Samples
+from targets._sampling import Candidate, Measured, MeasureSet, Plan, sample
+from targets.device.job import Sampling
 from targets.emulator.world import running, unusable
+from targets.transport.remote import Remote
 from targets.transport.ssh import Ssh
 
+PLACE = PurePosixPath("/home/pi/.edgepress")
+ONCE = Plan(processes=1, sampling=Sampling(warmup=1, rounds=1, calls=2, steady_calls=1, energy_seconds=0))
 HERE = pytest.mark.skipif(unusable() is not None, reason=unusable() or "")
 GROUP = pytest.mark.xdist_group("emulated")
+
+
+def measure(
+    remote: Remote, candidate: Candidate, heard: Callable[..., None] = lambda *said: None, plan: Plan = ONCE
+) -> tuple[Samples | Failure, Arrays | Failure, Measured]:
+    """One candidate, timed and judged."""
+    measured = sample(remote, [MeasureSet("onnxruntime", {"a": candidate})], plan, heard)
+    return measured.sets[0]["a"], measured.judged[0]["a"], measured
 
 
 class Wire:
@@ -26,6 +41,8 @@ class Wire:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.connections = 0
+        self.bytes_left: int | None = None
+        """After so many bytes it is cut, once."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -57,6 +74,11 @@ class Wire:
         with contextlib.suppress(OSError):
             while chunk := source.recv(1 << 16):
                 sink.sendall(chunk)
+                if self.bytes_left is not None and (left := self.bytes_left - len(chunk)) <= 0:
+                    self.bytes_left = None
+                    self.cut()
+                elif self.bytes_left is not None:
+                    self.bytes_left = left
         for each in (source, sink):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

@@ -6,7 +6,7 @@ from pipeline.registry import find, names
 from targets._sampling import Candidate, MeasureSet, Plan
 from targets.device.job import Sampling
 
-QUICK = Sampling(warmup=2, rounds=8, steady_calls=10)
+QUICK = Sampling(warmup=2, rounds=8, steady_calls=10, energy_seconds=0)
 
 
 def test_cpu_is_a_target_and_tells_of_every_runtime():

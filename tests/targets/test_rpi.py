@@ -40,11 +40,19 @@ def test_a_recipe_goes_to_the_board_and_its_report_says_what_was_had_there(cli, 
     assert found["int8", "litert"]["quality"]["versus_reference"]["verdict"] in ("equivalent", "inconclusive")
 
 
-def test_the_board_says_what_torch_says_and_what_integers_say(recipe: Path, tmp_path: Path) -> None:
-    prepared = prepare(recipe, "rpi", tmp_path)
-    with Rpi("emulated-pi4").reach(lambda line: None) as board:
+@pytest.mark.parametrize(
+    ("device", "version"), [("emulated-pi4", "ai-edge-litert"), ("emulated-pi4-32", "tflite-runtime")], ids=["64", "32"]
+)
+def test_the_board_says_what_torch_says_and_what_integers_say(recipe: Path, tmp_path: Path, device: str, version: str) -> None:
+    there = dict.fromkeys(("litert", "onnxruntime", "openvino")) | {"torch": "not here"}
+    if version == "tflite-runtime":  # all that there is for 32 bits
+        there |= dict.fromkeys(("onnxruntime", "openvino"), "not here")
+    prepared = prepare(recipe, "rpi", tmp_path, there)
+    with Rpi(device).reach(lambda line: None) as board:
+        assert {name: bool(why) for name, why in board.runtimes().items()} == {name: bool(why) for name, why in there.items()}
         measured = board.measure(list(prepared.sets.values()), tmp_path / "lock", Plan(), lambda *said: None)
     prepared.compare(measured)
+    assert {result["environment"]["package"] for result in measured.raw["litert"]} == {version}
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 
 from models.tasks.classification import Classification
-from pipeline.measure import Failure, Samples
+from pipeline.measure import Failure, Samples, energy
+from reports.record import Energy
 from targets._result import RunFailed
 from targets._sampling import Candidate, MeasureSet, Plan, ToJudge, sample
 from targets.device import job as jobs
 
 HOST = {"cpu": "one", "cores": 4, "features": [], "os": "an os"}
 STATE = {"governor": None, "mhz": [], "load": 0, "celsius": None, "throttled": None}
+TIMED = {"load_ns": 1, "first_ns": 2, "peak_bytes": 3, "outputs": "outputs.npz", "steady_ns": [4]}
 
 
 class Pretend:
@@ -93,6 +95,21 @@ def test_files_that_differ_only_in_the_second_stay_apart_and_equal_ones_travel_o
     assert entries["0/a"].files != entries["0/other"].files
 
 
+def test_energy_is_the_median_over_the_processes_of_what_a_call_took(candidate):
+    class Metered(Pretend):
+        def run(self, folder, result, *others):
+            super().run(folder, result, *others)
+            body = json.loads((result / "result.json").read_text())
+            number = len(self.jobs)
+            body["candidates"]["0/a"]["energy"] = {"meter": "a meter", "joules": float(number), "calls": 500}
+            body["candidates"]["0/a"]["sustained_energy"] = {"meter": "a meter", "joules": 9.0, "calls": 1000 * number}
+            (result / "result.json").write_text(json.dumps(body))
+
+    measured = sample(Metered(), [MeasureSet("one", {"a": candidate()})], Plan(processes=3), lambda *said: None)
+    assert energy(measured.sets[0]["a"]) == Energy(4.0, 2.0, 6.0, 9.0, "a meter")
+    assert energy(run([MeasureSet("one", {"a": candidate()})])[1].sets[0]["a"]) is None
+
+
 def test_what_fails_is_a_reason_in_its_place(candidate):
     sets = [MeasureSet("one", {"good": candidate(), "bad": candidate()}), MeasureSet("absent", {"a": candidate()})]
     _, measured, _ = run(sets)
@@ -140,6 +157,10 @@ def test_what_is_to_be_judged_is_judged_once_and_its_evidence_has_a_row_a_sample
         ({"files": {}}, "files: 'outputs.npz' is not among them"),
         ({"files": {"../outputs.npz": [1, "0"], "outputs.npz": [1, "0"]}}, "files: '../outputs.npz' is no file name of a result"),
         ({"files": {"outputs.npz": [1, "0" * 64]}}, "files: outputs.npz does not match its size and sha256"),
+        (
+            {"candidates": {"0/a": {**TIMED, "energy": {"meter": "m", "joules": float("inf"), "calls": 1}}}},
+            "energy.joules: Input should be a finite number",
+        ),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
     ],
 )

@@ -13,7 +13,7 @@ from targets.device import job as jobs
 from targets.device.judge import describe
 from targets.device.runner import main, peak_bytes
 
-SMALL = jobs.Sampling(warmup=2, rounds=5, calls=3, steady_calls=9, steady_seconds=60)
+SMALL = jobs.Sampling(warmup=2, rounds=5, calls=3, steady_calls=9, steady_seconds=60, energy_seconds=0)
 
 
 @pytest.fixture
@@ -82,6 +82,24 @@ def test_an_unknown_runtime_is_refused(folder, tmp_path, capsys, runtime):
     change(folder, runtime=runtime)
     assert main([str(folder), str(tmp_path / "result")]) == 2
     assert capsys.readouterr().err == f"no runtime is named {runtime!r} here\n"
+
+
+def test_energy_is_of_blocks_of_its_own_where_there_is_a_meter(folder, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "vcgencmd"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'VDD_CORE_A current(7)=2.0A VDD_CORE_V volt(15)=1.5V'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    job = jobs.read(folder)
+    protocol = replace(job.protocol, energy_seconds=2.5, sustained_seconds=2.5)
+    replace(job, candidates={"a": job.candidates["a"]}, sets=(("a",),), protocol=protocol).write(folder)
+    assert run(folder, tmp_path / "result").returncode == 0
+    found = json.loads((tmp_path / "result" / "result.json").read_text())["candidates"]["a"]
+    assert len(found["steady_ns"]) == 9  # no call of the meter's block is among those that are timed
+    for block in ("energy", "sustained_energy"):
+        assert found[block]["calls"] > 100
+        if found[block]["meter"].startswith("PMIC"):  # not where the counters of this very machine can be read
+            assert 3.0 * 2.5 <= found[block]["joules"] < 3.0 * 5
 
 
 def test_a_broken_candidate_does_not_sink_the_others(folder, tmp_path):

@@ -7,36 +7,25 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pytest
 
-from models.tasks.classification import Classification
 from pipeline.errors import UserError
 from pipeline.measure import Failure, Samples
-from targets._sampling import Candidate, MeasureSet, Plan, ToJudge, sample
+from targets._sampling import Candidate, MeasureSet, sample
 from targets._userland import prepare
-from targets.device.job import Sampling
 from targets.transport.adb import Adb
 from targets.transport.remote import ConnectionLost, Finished, Remote
 from tests.conftest import HOME
 from tests.targets.adbd import DATA, HERE, SMALL, phone
-from tests.targets.emulated import GROUP
+from tests.targets.emulated import GROUP, ONCE
 
 pytestmark = [HERE, GROUP]
-ONCE = Plan(processes=1, sampling=Sampling(warmup=1, rounds=1, calls=2, steady_calls=1))
 
 
 @pytest.fixture(scope="module")
 def adb() -> Iterator[Adb]:
     with phone(HOME / "phone") as found:
         yield found
-
-
-@pytest.fixture
-def candidate(classifier: Path) -> Candidate:
-    inputs = np.eye(4, 3, dtype=np.float32)
-    judging = ToJudge({"classifier": (classifier,)}, Classification("classifier"), {"x": inputs, "label": np.array([0, 1, 2, 2])})
-    return Candidate((classifier,), {"x": inputs[:1]}, judging=judging)
 
 
 def test_a_command_runs_on_the_phone(adb: Adb) -> None:

@@ -3,58 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-import pytest
-
-from models.tasks.classification import Classification
 from pipeline.measure import Failure, Samples
 from targets._provision import prepare
-from targets._sampling import Candidate, MeasureSet, Plan, ToJudge, sample
-from targets.device.job import Sampling
+from targets._sampling import Candidate
 from targets.transport.remote import Place, Remote
 from targets.transport.ssh import Ssh
 from tests.conftest import HOME
-from tests.targets.emulated import GROUP, HERE, wired, world
+from tests.targets.emulated import GROUP, HERE, ONCE, PLACE, measure, wired
 
 pytestmark = [HERE, GROUP]
-PLACE = PurePosixPath("/home/pi/.edgepress")
 KILL = (
     "import os, pathlib\n"
     "for each in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
     "    if b'device.' b'runner' in each.read_bytes(): os.kill(int(each.parent.name), 9)"
 )
-ONCE = Plan(processes=1, sampling=Sampling(warmup=1, rounds=1, calls=2, steady_calls=1))
-
-
-@pytest.fixture(scope="module")
-def ssh():
-    with world(HOME) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def place(ssh: Ssh) -> Place:
-    return prepare(ssh, PLACE, HOME / "wheels")[1]
-
-
-@pytest.fixture
-def candidate(classifier: Path) -> Candidate:
-    inputs = np.eye(4, 3, dtype=np.float32)
-    judging = ToJudge({"classifier": (classifier,)}, Classification("classifier"), {"x": inputs, "label": np.array([0, 1, 2, 2])})
-    return Candidate((classifier,), {"x": inputs[:1]}, judging=judging)
 
 
 def left(ssh: Ssh) -> str:
     return ssh.run(f"ls {PLACE}/jobs {PLACE}/files").out
-
-
-def measure(remote: Remote, candidate: Candidate, heard: Callable[..., None] = lambda *said: None):
-    measured = sample(remote, [MeasureSet("onnxruntime", {"a": candidate})], ONCE, heard)
-    return measured.sets[0]["a"], measured.judged[0]["a"], measured
 
 
 def test_a_job_is_judged_and_run_there_and_leaves_nothing(ssh: Ssh, place: Place, candidate: Candidate) -> None:
@@ -127,8 +96,7 @@ def test_a_runner_that_the_board_kills_is_told(ssh: Ssh, place: Place, candidate
             ssh.run(f'python3 -c "{KILL}"')
 
     long = replace(ONCE, sampling=replace(ONCE.sampling, steady_calls=10**9, steady_seconds=60))
-    measured = sample(Remote(ssh, place), [MeasureSet("onnxruntime", {"a": candidate})], long, heard)
-    samples = measured.sets[0]["a"]
+    samples, _, _ = measure(Remote(ssh, place), candidate, heard, long)
     assert isinstance(samples, Failure)
     assert samples.reason.startswith("the runner was killed: out of memory, or longer than")
 

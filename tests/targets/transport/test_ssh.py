@@ -12,16 +12,9 @@ import pytest
 from pipeline.errors import UserError
 from targets.transport.remote import ConnectionLost, Finished
 from targets.transport.ssh import Ssh
-from tests.conftest import HOME
-from tests.targets.emulated import GROUP, HERE, wired, world
+from tests.targets.emulated import GROUP, HERE, wired
 
 pytestmark = [HERE, GROUP]
-
-
-@pytest.fixture(scope="module")
-def ssh():
-    with world(HOME) as found:
-        yield found
 
 
 def other(ssh: Ssh, **changes: object) -> Ssh:
