@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core import Arrays, Dataset, Facts, Json, Promise, Task, Technique
 from pipeline.execute import Outcome
 from pipeline.files import load_arrays
-from pipeline.measure import Failure, Samples, compare, instructions, latency, peak_memory
+from pipeline.measure import Failure, Samples, compare, device_memory, instructions, latency, peak_memory, throughput
 from pipeline.places import data_root
 from pipeline.plan import Cell, Plan
 from pipeline.quality import quality as quality_of
@@ -119,7 +119,8 @@ def describe(plan: Plan, name: str, started: float, command: str, measured: Meas
         seed=plan.recipe.seed,
         command=command,
         preset=plan.recipe.preset,
-        conditions=conditions([there[when] for there in environments for when in ("state_before", "state_after")]),
+        conditions=list(dict.fromkeys(word for there in environments for word in there.get("accelerator", ())))
+        + conditions([there[when] for there in environments for when in ("state_before", "state_after")]),
         plan=plan.sha256,
     )
 
@@ -175,6 +176,8 @@ def _record(
     samples, evidence = sampled.samples.get(cell.variant), sampled.judged.get(cell.variant)
     for what, found in (("judging", evidence), ("measuring", samples)):
         if isinstance(found, Failure):
+            if found.unsupported:
+                return Record(**common, status="unsupported", reason=found.reason)
             return Record(**common, status="failed", reason=f"{what}: {found.reason}")
     counted = instructions(samples) if isinstance(samples, Samples) else None
     if provenance == "emulated" or isinstance(samples, Failure):
@@ -186,11 +189,12 @@ def _record(
         status="ok",
         artifact_sha256=entry.sha256 if entry else None,
         quality=_quality(before, [outcomes[key] for key in cell.seeds]) if cell.evaluation else _judged(cell, sampled),
-        bytes=Bytes(file_bytes(files), bundle_bytes(files), peak_memory(samples) if samples else None),
+        bytes=Bytes(file_bytes(files), bundle_bytes(files), *((peak_memory(samples), device_memory(samples)) if samples else ())),
         latency_ms=latency(samples, plan.recipe.threads) if samples else None,
         versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.samples.get(REFERENCE), plan.recipe.seed),
         versus_self=_ratio(sampled.samples.get(cell.variant + AGAIN), samples, plan.recipe.seed),
         instructions=counted,
+        throughput=throughput(samples) if samples else None,
         parity=Parity(**outcomes[cell.artifact].facts["parity"]),
     )
 
@@ -219,7 +223,8 @@ def _quality(judged: Outcome, seeds: list[Outcome]) -> Quality:
 
 def _predicted(cell: Cell, outcomes: Mapping[str, Outcome]) -> Predicted | None:
     """The techniques' promises, multiplied along the chain."""
-    facts = [Facts(**outcomes[key].facts["facts"]) for key in cell.model_keys if outcomes[key].status == "ok"]
+    made = [outcomes[key] for key in cell.model_keys if key in outcomes]  # nothing is made for cells that cannot be had
+    facts = [Facts(**outcome.facts["facts"]) for outcome in made if outcome.status == "ok"]
     if not cell.history or len(facts) != len(cell.model_keys):
         return None
     promises: list[Promise] = []

@@ -88,6 +88,10 @@ def _latency(raw: dict[str, Any] | None) -> nouns.Latency | None:
     return nouns.Latency(**{**raw, "sustained": _maybe(nouns.Sustained, raw.get("sustained"))}) if raw else None
 
 
+def _throughput(raw: dict[str, Any] | None) -> nouns.Throughput | None:
+    return nouns.Throughput([nouns.Batch(**each) for each in raw["points"]], raw["ended"]) if raw else None
+
+
 def _record(raw: dict[str, Any]) -> Record:
     nested = {
         "quality": quality(raw["quality"]) if raw.get("quality") else None,
@@ -96,6 +100,7 @@ def _record(raw: dict[str, Any]) -> Record:
         "versus_baseline": _maybe(nouns.LatencyRatio, raw.get("versus_baseline")),
         "versus_self": _maybe(nouns.LatencyRatio, raw.get("versus_self")),
         "instructions": _maybe(nouns.Instructions, raw.get("instructions")),
+        "throughput": _throughput(raw.get("throughput")),
         "parity": _maybe(nouns.Parity, raw.get("parity")),
         "predicted": _maybe(nouns.Predicted, raw.get("predicted")),
     }

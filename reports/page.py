@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from reports import chart, words
+from reports import batches, chart, words
 from reports.markdown import HEADINGS
 from reports.record import LatencyRatio, Record, Report
 from reports.samples import beside, samples
@@ -93,7 +93,7 @@ def render(report: Report) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    judged = judgements(report)
+    judged, curves = judgements(report), batches.rows(report)
     figures = [
         Figure(panel, chart.svg(report, panel, "bytes"), chart.svg(report, panel, "latency")) for panel in chart.panels(report)
     ]
@@ -112,6 +112,8 @@ def render(report: Report) -> str:
         tally=_tally(promises(report)),
         beside=beside(report),
         samples=samples(report),
+        curves=curves,
+        batch_sizes=batches.sizes(curves),
         kept=kept,
         words=words,
         digest=digest,

@@ -55,11 +55,13 @@ class Quality:
 
 @dataclass(frozen=True)
 class Bytes:
-    """The three sizes: what the runtime loads, what travels compressed, what the process held at its peak."""
+    """The sizes: what the runtime loads, what travels compressed, what the process held at its peak."""
 
     file: int | None = None
     bundle: int | None = None
     peak_memory: int | None = None
+    device_memory: int | None = None
+    """What it held at its peak of an accelerator's own memory."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,23 @@ class Instructions:
     lowest: int
     highest: int
     repeats: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that are computed in one call: the median call in milliseconds, and samples a second."""
+
+    batch: int
+    p50: float
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Throughput against batch size, up to where it `ended` and why."""
+
+    points: list[Batch]
+    ended: str
 
 
 @dataclass(frozen=True)
@@ -151,6 +170,8 @@ class Record:
     """Only with --aa: the same file measured against itself."""
     instructions: Instructions | None = None
     """Only where a board is emulated, instead of latency."""
+    throughput: Throughput | None = None
+    """Only on an accelerator."""
     parity: Parity | None = None
     predicted: Predicted | None = None
     family: str = ""

@@ -34,6 +34,12 @@ class _Checked(BaseModel):
 
 class _Failed(_Checked):
     error: str
+    unsupported: bool = False
+
+
+class _Curve(_Checked):
+    calls: dict[Annotated[int, Gt(0)], list[Annotated[int, Gt(0)]]]
+    ended: str
 
 
 class _Timed(_Checked):
@@ -44,6 +50,8 @@ class _Timed(_Checked):
     steady_ns: list[Annotated[int, Gt(0)]]
     sustained_ns: list[Annotated[int, Gt(0)]] = []
     instructions: list[Annotated[int, Gt(0)]] = []
+    device_bytes: Bytes | None = None
+    curve: _Curve | None = None
 
 
 class _Judged(_Checked):

@@ -129,7 +129,7 @@ def _processes(
         job = Job(runtime, plan.threads, plan.seed, stage.files, entries, groups, plan.sampling, judgings)
         for process in range(plan.processes):
             if process:  # the first one judged, and kept the device warm for as long as that was asked for
-                job = replace(job, judgings={}, protocol=replace(plan.sampling, sustained_seconds=0.0))
+                job = replace(job, judgings={}, protocol=replace(plan.sampling, sustained_seconds=0.0, batches=()))
             replace(job, seed=plan.seed * 1000 + process).write(stage.folder)
             with tempfile.TemporaryDirectory(prefix="edgepress-result-") as result:
                 transport.run(stage.folder, Path(result), plan.threads, plan.timeout, partial(step, process))
@@ -207,12 +207,14 @@ def _gather(results: list[Result] | Failure, place: int, identity: str) -> Sampl
     if isinstance(results, Failure):
         return results
     mine = [result.body["candidates"][identity] for result in results]
-    if reasons := [each["error"] for each in mine if "error" in each]:
-        return Failure(reasons[0])
+    if failed := [each for each in mine if "error" in each]:
+        return Failure(failed[0]["error"], failed[0].get("unsupported", False))
 
     def column(name: str) -> Any:
         return np.array([each[name] for each in mine], dtype=np.int64)
 
+    device_bytes = [each["device_bytes"] for each in mine if each.get("device_bytes") is not None]
+    curve = mine[0].get("curve") or {"calls": {}, "ended": ""}
     rounds = [[each[identity] for each in result.body["sets"][place]["rounds"]] for result in results]
     return Samples(
         rounds=np.array(rounds, dtype=np.int64),
@@ -222,6 +224,9 @@ def _gather(results: list[Result] | Failure, place: int, identity: str) -> Sampl
         peak_bytes=column("peak_bytes"),
         sustained=np.array(mine[0].get("sustained_ns", ()), dtype=np.int64),
         instructions=np.array([number for each in mine for number in each.get("instructions", ())], dtype=np.int64),
+        device_bytes=np.array(device_bytes, dtype=np.int64),
+        batches={int(batch): np.array(calls, dtype=np.int64) for batch, calls in curve["calls"].items()},
+        batches_ended=curve["ended"],
     )
 
 
@@ -229,6 +234,7 @@ def _judged(results: list[Result] | Failure, identity: str, judging: ToJudge) ->
     """The evidence of a candidate, a row a sample."""
     if isinstance(results, Failure):
         return results
-    if reason := results[0].body["judged"][identity].get("error"):
-        return Failure(reason)
+    found = results[0].body["judged"][identity]
+    if "error" in found:
+        return Failure(found["error"], found.get("unsupported", False))
     return results[0].evidence(identity, len(next(iter(judging.samples.values()))))
