@@ -31,6 +31,7 @@ class Phone:
     samples: int = 0
     """Judge so many samples of the test split; 0 takes all of them."""
 
+    optional: ClassVar[bool] = False
     provenance: ClassVar[Literal["measured"]] = "measured"
 
     @property
