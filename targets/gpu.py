@@ -21,6 +21,7 @@ from targets._device import Judges, Say
 from targets._sampling import Measured, MeasureSet, Plan, sample
 from targets.runtimes.gpu._ask import Answer
 from targets.runtimes.gpu._base import GpuRuntime, has_library, names
+from targets.runtimes.gpu.torch_aoti import PACKAGES
 from targets.transport.local import ROOT, Local, environment, why
 
 BATCHES = tuple(2**power for power in range(13))
@@ -78,6 +79,7 @@ class Gpu:
             "CUDA_DEVICE_ORDER": os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
             "NVIDIA_TF32_OVERRIDE": "0",
             "TORCHINDUCTOR_CACHE_DIR": folder,
+            PACKAGES: folder,
         }
 
     def _chosen(self, refusals: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -6,6 +6,7 @@ all arithmetic in that type (no autocast); inputs and outputs are float32 outsid
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from targets.device.job import file_sha256
 from targets.runtimes._base import Arrays, Input, Predictor, Staged, Unsupported, mismatch, one_line, refuse
 from targets.runtimes.gpu._base import GpuRuntime
 from targets.runtimes.gpu._memory import Growth
@@ -38,8 +40,11 @@ class TorchRuntime(GpuRuntime):
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "fp16", "bf16", "int8")
 
     @abstractmethod
-    def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tuple[Run, int | None]:
-        """What runs instead of the module, and the one batch size that it takes (None: any). `example` has batch 1."""
+    def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...], key: str) -> tuple[Run, int | None]:
+        """What runs instead of the module, and the one batch size that it takes (None: any).
+
+        `example` has batch 1; `key` is a hash of the files and the precision.
+        """
 
     def modules(self) -> tuple[str, ...]:
         """What `load` imports."""
@@ -69,7 +74,7 @@ class TorchRuntime(GpuRuntime):
                     for spec in graph.inputs.values()
                 )
                 module(*example)
-                run, batch = self.prepared(module, example)
+                run, batch = self.prepared(module, example, self._key(files))
                 run(*example)
         except Unsupported as error:
             raise Unsupported(f"{file}: {error}") from error
@@ -93,6 +98,10 @@ class TorchRuntime(GpuRuntime):
                 raise Unsupported("int8 is for linear layers here, and the model has none")
             return module
         return module.to(self._type)
+
+    def _key(self, files: list[Path]) -> str:
+        contents = [file_sha256(path) for path in files]
+        return hashlib.sha256(" ".join([*contents, files[0].parent.name, self.precision, self.device]).encode()).hexdigest()
 
     @property
     def _type(self) -> torch.dtype:

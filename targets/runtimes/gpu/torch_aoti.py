@@ -5,6 +5,7 @@ A package holds code for the GPU and the torch that made it, so it is made where
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -17,25 +18,43 @@ if TYPE_CHECKING:
     import torch
 
 
+PACKAGES = "EDGEPRESS_AOTI_PACKAGES"
+"""The variable that names a run's own folder for packages: compiling takes a minute, and a run loads a model seven times."""
+
+
 @final
 @dataclass(frozen=True)
 class TorchAoti(TorchRuntime):
     """With an open batch where torch.export can leave it open; otherwise for batch 1, which the report says."""
 
-    def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tuple[Run, int | None]:
-        """The package, made and loaded."""
-        import torch
-        from torch._inductor import aoti_compile_and_package, aoti_load_package, config
+    def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...], key: str) -> tuple[Run, int | None]:
+        """The package, loaded; made before, unless this run has made it."""
+        from torch._inductor import aoti_load_package
 
-        config.compile_threads = 1  # no pool of processes, which would outlive the child that asked for it
-        with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="edgepress-aoti-") as folder:
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="edgepress-aoti-") as own:
             warnings.simplefilter("ignore")  # torch's own, of its own insides
-            program = _open_batch(module, example)
-            batch = None if program else 1
-            package = str(Path(folder) / "model.pt2")
-            aoti_compile_and_package(program or torch.export.export(module, example), package_path=package)
-            # Loading runs the package's code. It is what this very process wrote a moment ago, into a folder of its own.
-            return aoti_load_package(package), batch
+            folder = Path(os.environ.get(PACKAGES, own))
+            # Loading runs the package's code. It comes from this process or from one of the same run, out of a folder that
+            # the run made for itself alone and removes, never from a store or a shared cache.
+            found = next(folder.glob(f"{key}-*.pt2"), None) or _made(module, example, folder, key)
+            return aoti_load_package(str(found)), None if found.stem.endswith(OPEN) else 1
+
+
+OPEN, ONE = "-open", "-one"
+"""How a package's name says what batch it takes."""
+
+
+def _made(module: torch.nn.Module, example: tuple[torch.Tensor, ...], folder: Path, key: str) -> Path:
+    """The compiled package, under its name once it is whole."""
+    import torch
+    from torch._inductor import aoti_compile_and_package, config
+
+    config.compile_threads = 1  # no pool of processes, which would outlive the child that asked for it
+    program = _open_batch(module, example)
+    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+        package = Path(unfinished) / "model.pt2"
+        aoti_compile_and_package(program or torch.export.export(module, example), package_path=str(package))
+        return package.rename(folder / f"{key}{OPEN if program else ONE}.pt2")
 
 
 def _open_batch(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> torch.export.ExportedProgram | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class TorchCompile(TorchRuntime):
     """Compiled for batch 1 as it is loaded, and again at the first call of another batch size, which is then left open."""
 
-    def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tuple[Run, int | None]:
+    def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...], key: str) -> tuple[Run, int | None]:
         """The module behind Inductor."""
         import torch
         from torch._inductor import config

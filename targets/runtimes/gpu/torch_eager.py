@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 class TorchEager(TorchRuntime):
     """Nothing is compiled."""
 
-    def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> tuple[Run, int | None]:
+    def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...], key: str) -> tuple[Run, int | None]:
         """The module itself."""
         return module, None

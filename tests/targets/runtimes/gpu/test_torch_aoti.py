@@ -1,10 +1,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.files import file_sha256
-from targets.runtimes.gpu.torch_aoti import TorchAoti
+from targets.runtimes.gpu.torch_aoti import PACKAGES, TorchAoti
 from tests.targets.runtimes.gpu.conftest import DEVICES, TOLERANCES
 
 
@@ -26,3 +27,19 @@ def test_a_graph_that_holds_on_to_its_batch_is_compiled_for_one_sample(stored, b
     assert predict(batch(1))["logits"].shape == (1, 5)
     with pytest.raises(ValueError, match=r"expected float32 \(1, 1, 8, 8\), found float32 \(2, 1, 8, 8\)"):
         predict(batch(2))
+
+
+def test_a_run_compiles_a_model_once_and_another_anew(holds, stored, batch, tmp_path, monkeypatch):
+    packages, (_, files) = tmp_path / "packages", stored()
+    packages.mkdir()
+    monkeypatch.setenv(PACKAGES, str(packages))
+    wanted = TorchAoti("fp32", "cpu").load(files, threads=1)(batch(3))
+    (package,) = packages.iterdir()
+    made = package.stat()
+    again = TorchAoti("fp32", "cpu").load(files, threads=1)
+    np.testing.assert_array_equal(again(batch(3))["logits"], wanted["logits"])
+    assert again.batch is None
+    assert (package.stat().st_ino, package.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+    keys = {TorchAoti("fp32")._key(files), TorchAoti("fp32", "cpu")._key(files), TorchAoti("bf16", "cpu")._key(files)}
+    files[1].write_bytes(b"other weights")
+    assert len(keys | {TorchAoti("fp32", "cpu")._key(files)}) == 4
