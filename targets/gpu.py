@@ -80,6 +80,7 @@ class Gpu:
             "NVIDIA_TF32_OVERRIDE": "0",
             "TORCHINDUCTOR_CACHE_DIR": folder,
             PACKAGES: folder,
+            "TORCHINDUCTOR_COMPILE_THREADS": "1",  # or importing the compiler would begin a pool, before the runner forks
         }
 
     def _chosen(self, refusals: Mapping[str, str | None]) -> dict[str, str | None]:

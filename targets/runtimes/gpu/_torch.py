@@ -38,6 +38,8 @@ class TorchRuntime(GpuRuntime):
     format: ClassVar[str] = "torch"
     packages: ClassVar[Mapping[str, str]] = {"torch": "torch"}
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "fp16", "bf16", "int8")
+    compiler: ClassVar[tuple[str, ...]] = ()
+    """What `prepared` imports, some seconds of it: they are no part of a load."""
 
     @abstractmethod
     def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...], key: str) -> tuple[Run, int | None]:
@@ -48,7 +50,7 @@ class TorchRuntime(GpuRuntime):
 
     def modules(self) -> tuple[str, ...]:
         """What `load` imports."""
-        return ("torch", "safetensors.torch", "pydantic", "pipeline.model_file", "pipeline.options")
+        return ("torch", "safetensors.torch", "pydantic", "pipeline.model_file", "pipeline.options", *self.compiler)
 
     def refusal(self) -> str | None:
         """Why torch sees no GPU."""

@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from targets.runtimes.gpu._torch import REFUSALS, Run, TorchRuntime
 
@@ -26,6 +26,8 @@ PACKAGES = "EDGEPRESS_AOTI_PACKAGES"
 @dataclass(frozen=True)
 class TorchAoti(TorchRuntime):
     """With an open batch where torch.export can leave it open; otherwise for batch 1, which the report says."""
+
+    compiler: ClassVar[tuple[str, ...]] = ("torch._inductor.package",)
 
     def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...], key: str) -> tuple[Run, int | None]:
         """The package, loaded; made before, unless this run has made it."""

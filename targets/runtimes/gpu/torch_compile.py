@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from targets.runtimes.gpu._torch import Run, TorchRuntime
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TorchCompile(TorchRuntime):
     """Compiled for batch 1 as it is loaded, and again at the first call of another batch size, which is then left open."""
+
+    compiler: ClassVar[tuple[str, ...]] = ("torch._dynamo", "torch._inductor.compile_fx")
 
     def prepared(self, module: torch.nn.Module, example: tuple[torch.Tensor, ...], key: str) -> tuple[Run, int | None]:
         """The module behind Inductor."""
