@@ -15,7 +15,7 @@ RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
 # Each is remade with the preset that its recipe names. The last one's page is the README's picture.
 PUBLISHED := $(filter-out lenet5_mnist digits mnist,$(sort $(basename $(notdir $(wildcard pipeline/recipes/*.toml))))) digits mnist
 
-.PHONY: demo help setup cpu rpi phone web emulated-pi coverage compare test check format published bench-measure bench-som clean debian
+.PHONY: demo help setup cpu gpu rpi phone web emulated-pi coverage compare test check format published bench-measure bench-som clean debian
 
 demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
 	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
@@ -37,6 +37,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 cpu: setup ## Run RECIPE=... on this machine's CPU (PRESET=quick|full, FLAGS=--dry-run ...)
 	@./edgepress run $(RECIPE) --target cpu $(RUN_FLAGS)
+
+gpu: setup ## Run RECIPE=... on this machine's GPU (DEVICE=1 for another than the first); without one the report says so
+	@./edgepress run $(RECIPE) --target gpu --device "$(DEVICE)" $(RUN_FLAGS)
 
 rpi: setup ## Run RECIPE=... on a Raspberry Pi: DEVICE=user@host, or one emulated: emulated-pi4, emulated-pi5, emulated-pi4-32
 	@./edgepress run $(RECIPE) --target rpi --device "$(DEVICE)" $(RUN_FLAGS)

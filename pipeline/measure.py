@@ -12,13 +12,24 @@ The false-verdict rate and the power of the protocol are measured by `python -m 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.record import BenchmarkModel, Energy, Instructions, Latency, LatencyRatio, LatencyVerdict, Sustained
+from reports.record import (
+    Batch,
+    BenchmarkModel,
+    Energy,
+    Instructions,
+    Latency,
+    LatencyRatio,
+    LatencyVerdict,
+    Sustained,
+    Throughput,
+)
 
 Nanoseconds = NDArray[np.int64]
 
@@ -59,6 +70,12 @@ class Samples:
     sustained_energy: Metered | None = None
     benchmark_model: BenchmarkModel | None = None
     """What LiteRT's own program says of the file, where a person gave it."""
+    device_bytes: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """The most that it held of an accelerator's memory, where that is known."""
+    batches: Mapping[int, Nanoseconds] = field(default_factory=dict)
+    """Calls at growing batch sizes, where that was asked for."""
+    batches_ended: str = ""
+    """Why there is no larger batch."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,8 @@ class Failure:
     """Why a candidate has no samples, in one line."""
 
     reason: str
+    unsupported: bool = False
+    """Nothing went wrong: it is what the runtime cannot do."""
 
 
 def compare(candidate: Samples, baseline: Samples, seed: int = 0) -> LatencyRatio:
@@ -142,6 +161,20 @@ def energy(samples: Samples) -> Energy | None:
 def peak_memory(samples: Samples) -> int:
     """Bytes: the median over the processes."""
     return int(np.median(samples.peak_bytes))
+
+
+def device_memory(samples: Samples) -> int | None:
+    """Bytes of an accelerator's memory: the median over the processes that know."""
+    return int(np.median(samples.device_bytes)) if samples.device_bytes.size else None
+
+
+def throughput(samples: Samples) -> Throughput | None:
+    """The median call at each batch size, and what that is in samples a second; None where batches were not asked for."""
+    if not samples.batches_ended:
+        return None
+    medians = {batch: float(np.median(calls)) for batch, calls in samples.batches.items()}
+    points = [Batch(batch, median / 1e6, batch * 1e9 / median) for batch, median in medians.items()]
+    return Throughput(points, samples.batches_ended)
 
 
 def _bootstrap_medians(logs: NDArray[Any], seed: int) -> NDArray[Any]:

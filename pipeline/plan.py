@@ -17,8 +17,9 @@ from pipeline.core import Json, Spec
 from pipeline.files import file_sha256
 from pipeline.options import values
 from pipeline.recipe import REFERENCE, ModelEntry, Recipe
-from pipeline.registry import find, source_file
+from pipeline.registry import find, names, source_file
 from pipeline.sources import digest
+from targets.runtimes._base import find as runtime_named
 
 YARDSTICK = "torch"
 STEPS = Path(__file__).resolve().parent / "steps"
@@ -86,7 +87,7 @@ def make(
 
 def format_runtimes(formats: list[str], runtimes: list[str]) -> list[tuple[str, str]]:
     """(format, runtime) pairs, formats in the order given."""
-    by_format = [(str(find("runtime", runtime).format), runtime) for runtime in runtimes]
+    by_format = [(runtime_named(runtime).format, runtime) for runtime in runtimes]
     return [(name, runtime) for name in formats for made_for, runtime in by_format if made_for == name]
 
 
@@ -102,13 +103,26 @@ class _Planner:
         files = [*source.files(data_root)]
         self.data: Json = {"kind": "data", "name": recipe.data.name, "options": recipe.data.options, "root": str(data_root)}
         self.data_hash = _hash([_named(recipe.data), [file_sha256(path) for path in files]])
+        self.provers = {find("runtime", name).format: name for name in names("runtime")}
+        """By format: the runtime that proves a file here, whatever runs it on the target."""
         self.steps: dict[str, Step] = {}
         self.cells: list[Cell] = []
 
     def plan(self) -> Plan:
         for entry in self.recipe.models:
             self._model(entry)
-        return Plan(self.recipe, self.target, tuple(self.steps.values()), tuple(self.cells))
+        return Plan(self.recipe, self.target, self._needed(), tuple(self.cells))
+
+    def _needed(self) -> tuple[Step, ...]:
+        """The steps that some cell comes from: nothing is trained for what cannot be had."""
+        waiting = [key for cell in self.cells if not cell.unavailable for key in (cell.evaluation or cell.artifact, *cell.seeds)]
+        needed: set[str] = set()
+        while waiting:
+            key = waiting.pop()
+            if key not in needed:
+                needed.add(key)
+                waiting += self.steps[key].inputs
+        return tuple(step for key, step in self.steps.items() if key in needed)
 
     def _model(self, entry: ModelEntry) -> None:
         reference = self._train(entry, self.recipe.seed)
@@ -160,7 +174,7 @@ class _Planner:
                 self.cells.append(Cell(*row, "", None, entry.family, unavailable=missing))
                 continue
             if name not in artifacts:
-                artifacts[name] = self._export(entry, variant, name, runtime, keys[-1])
+                artifacts[name] = self._export(entry, variant, name, self.provers[name], keys[-1])
             reference = () if variant == REFERENCE else (f"evaluate {entry.label}/{REFERENCE}/{runtime}",)
             evaluation = self._evaluate(entry, variant, runtime, (artifacts[name], *reference)) if self.judged_here else None
             own = seeds if name == YARDSTICK else ()

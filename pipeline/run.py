@@ -93,6 +93,9 @@ def _run(options: Options, console: Console, recipe: Recipe, target: Target, rea
         state = preview.inspect(plan, store, mend=True)
     for line in state.damaged:
         console.print(f"damaged: {line}; rebuilding it", style="yellow", markup=False, highlight=False)
+    if not plan.steps:
+        reasons = dict.fromkeys(cell.unavailable for cell in plan.cells if cell.unavailable)
+        console.print(f"nothing can be run on target {options.target}: {'; '.join(reasons)}", markup=False, highlight=False)
     folder = _run_folder(plan.recipe, started)
     with RunWatcher(console, [step for step in plan.steps if step.key not in state.cached], state.expected) as watcher:
         outcomes = execute(plan.steps, state.cached, store, folder, workers(), watcher)
@@ -153,7 +156,7 @@ def _checked(options: Options) -> tuple[Recipe, Target]:
     given = parse(find("target", options.target, "--target"), options.options, "--option")
     device = {"device": options.device} if options.device else {}
     target: Target = Spec("target", options.target, {**given, **device}).build("--target")
-    if reason := target.usable():
+    if (reason := target.usable()) and not target.optional:
         raise UserError(f"target {options.target} is not usable here: {reason}")
     recipe = read(options.recipe, options.preset)
     _refuse_missing_device(options.train_device)

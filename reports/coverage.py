@@ -61,11 +61,18 @@ class Coverage:
 def coverage(reports: Iterable[tuple[str, Report]], families: Sequence[str]) -> Coverage:
     """The rows of all reports, given with their names, later reports replacing earlier ones cell by cell."""
     rows: dict[tuple[str, str, str, str], Row] = {}
+    shown: dict[tuple[tuple[str, str, str, str], str], tuple[str, str]] = {}
+    """Of each cell, the report and the runtime that it is from."""
     for name, report in reports:
         for record in report.records:
             target = record.target if record.provenance == "measured" else f"{record.target}, {record.provenance}"
             place = (record.family or record.model, record.dataset, _techniques(record), target)
-            rows.setdefault(place, Row(*place)).formats[record.format] = _cell(record, report.run.preset, name)
+            formats = rows.setdefault(place, Row(*place)).formats
+            before = shown.get((place, record.format))
+            if before and before[0] == name and before[1] != record.runtime and formats[record.format].status == "ok":
+                continue  # of several runtimes of one format in one report, the first that works shows that it works
+            shown[place, record.format] = (name, record.runtime)
+            formats[record.format] = _cell(record, report.run.preset, name)
     order = {family: index for index, family in enumerate(families)}
     found = sorted(
         rows.values(),
@@ -91,7 +98,8 @@ def table(found: Coverage) -> RenderableType:
     """What a person reads; why a cell is empty stands below."""
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("architecture, data, metric\n  weights, target", overflow="fold")
-    for heading in SHOWN:
+    headings = [*SHOWN, *(["torch"] if any(map(_torch_elsewhere, found.rows)) else [])]
+    for heading in headings:
         shown.add_column(heading, no_wrap=True)
     reasons: dict[str, int] = {}
     previous = None
@@ -103,12 +111,17 @@ def table(found: Coverage) -> RenderableType:
             shown.add_row(Text.assemble((row.family, "bold"), f" {row.dataset}", f" {', '.join(map(words.metric, metrics))}"))
         previous = (row.family, row.dataset)
         where = "" if row.target == HOST else f" on {row.target}"
-        shown.add_row(f"  {row.techniques}{where}", *(_text(row.formats.get(name), reasons) for name in SHOWN))
+        shown.add_row(f"  {row.techniques}{where}", *(_text(row.formats.get(name), reasons) for name in headings))
     lines: list[RenderableType] = [shown]
     lines += [Text(f"  {number} {reason}", "dim") for reason, number in reasons.items()]
     if found.missing:
         lines.append(Text(f"No report tells of: {', '.join(found.missing)}", "yellow"))
     return Group(*lines)
+
+
+def _torch_elsewhere(row: Row) -> bool:
+    """Whether torch worked on another target than the host, where it is only the yardstick."""
+    return row.target != HOST and "torch" in row.formats and row.formats["torch"].status == "ok"
 
 
 def _techniques(record: Record) -> str:

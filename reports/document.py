@@ -88,6 +88,10 @@ def _latency(raw: dict[str, Any] | None) -> nouns.Latency | None:
     return nouns.Latency(**{**raw, "sustained": _maybe(nouns.Sustained, raw.get("sustained"))}) if raw else None
 
 
+def _throughput(raw: dict[str, Any] | None) -> nouns.Throughput | None:
+    return nouns.Throughput([nouns.Batch(**each) for each in raw["points"]], raw["ended"]) if raw else None
+
+
 def _record(raw: dict[str, Any]) -> Record:
     nested = {
         "quality": quality(raw["quality"]) if raw.get("quality") else None,
@@ -98,6 +102,7 @@ def _record(raw: dict[str, Any]) -> Record:
         "instructions": _maybe(nouns.Instructions, raw.get("instructions")),
         "energy_mj": _maybe(nouns.Energy, raw.get("energy_mj")),
         "benchmark_model": _maybe(nouns.BenchmarkModel, raw.get("benchmark_model")),
+        "throughput": _throughput(raw.get("throughput")),
         "parity": _maybe(nouns.Parity, raw.get("parity")),
         "predicted": _maybe(nouns.Predicted, raw.get("predicted")),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from reports import words
+from reports import batches, words
 from reports.instruments import readings
 from reports.record import Record, Report
 from reports.samples import Sample, beside, samples
@@ -49,6 +49,8 @@ def render(report: Report) -> str:
             "## What other instruments say",
             "\n".join(f"- **{_safe(r.subject)}**: {_safe('; '.join(r.lines))}" for r in read),
         ]
+    if curves := batches.rows(report):
+        parts += ["## Throughput against batch size", _batches(curves)]
     if shown := samples(report):
         parts += ["## What they made", *(_sample(sample) for sample in shown)]
     made = promises(report)
@@ -103,7 +105,7 @@ def _row(record: Record, report: Report, outcome: Outcome | None) -> str:
         words.kilobytes(record.bytes.file),
         words.ratio(size_ratio(record, baseline(record, report.records), "file")),
         words.kilobytes(record.bytes.bundle),
-        words.megabytes(record.bytes.peak_memory),
+        words.memory(record),
         words.cost(record),
         f"{words.ratio(counted)} instructions"
         if counted
@@ -113,6 +115,16 @@ def _row(record: Record, report: Report, outcome: Outcome | None) -> str:
     if record.provenance != "measured":
         cells[8] += f" ({record.provenance})"
     return f"| {' | '.join(cells)} |"
+
+
+def _batches(curves: list[batches.Row]) -> str:
+    """Samples a second; the highest of a row stands out."""
+    sizes = batches.sizes(curves)
+    lines = [f"| cell | {' | '.join(map(str, sizes))} | ended |", f"|---|{'---:|' * len(sizes)}---|"]
+    for curve in curves:
+        shown = [f"**{text}**" if size == curve.best else text for size, text in zip(sizes, curve.cells(sizes), strict=True)]
+        lines.append(f"| {' | '.join([_safe(curve.subject), *shown, _safe(curve.ended)])} |")
+    return "\n".join(lines)
 
 
 def _sample(sample: Sample) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jinja2
 
-from reports import chart, words
+from reports import batches, chart, words
 from reports.instruments import readings
 from reports.markdown import HEADINGS
 from reports.record import LatencyRatio, Record, Report
@@ -94,7 +94,7 @@ def render(report: Report) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    judged = judgements(report)
+    judged, curves = judgements(report), batches.rows(report)
     figures = [
         Figure(panel, chart.svg(report, panel, "bytes"), chart.svg(report, panel, "latency")) for panel in chart.panels(report)
     ]
@@ -114,6 +114,8 @@ def render(report: Report) -> str:
         beside=beside(report),
         readings=readings(report),
         samples=samples(report),
+        curves=curves,
+        batch_sizes=batches.sizes(curves),
         kept=kept,
         words=words,
         digest=digest,

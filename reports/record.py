@@ -55,11 +55,13 @@ class Quality:
 
 @dataclass(frozen=True)
 class Bytes:
-    """The three sizes: what the runtime loads, what travels compressed, what the process held at its peak."""
+    """The sizes: what the runtime loads, what travels compressed, what the process held at its peak."""
 
     file: int | None = None
     bundle: int | None = None
     peak_memory: int | None = None
+    device_memory: int | None = None
+    """What it held at its peak of an accelerator's own memory."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,23 @@ class BenchmarkModel:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Samples that are computed in one call: the median call in milliseconds, and samples a second."""
+
+    batch: int
+    p50: float
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Throughput against batch size, up to where it `ended` and why."""
+
+    points: list[Batch]
+    ended: str
+
+
+@dataclass(frozen=True)
 class LatencyRatio:
     """This record's latency over its baseline's, from interleaved calls in the same processes, with a 95 % interval."""
 
@@ -187,6 +206,8 @@ class Record:
     """Only where the machine has a meter."""
     benchmark_model: BenchmarkModel | None = None
     """Only on a phone, where a person gave the program."""
+    throughput: Throughput | None = None
+    """Only on an accelerator."""
     parity: Parity | None = None
     predicted: Predicted | None = None
     family: str = ""

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reports import words
+from reports import batches, words
 from reports.instruments import readings
 from reports.record import Record, Report
 from reports.samples import beside
@@ -19,6 +19,9 @@ from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_rat
 
 WIDE = 110
 """From so many columns on, the bundle, the memory and the outcome are shown too."""
+
+SAME = 3
+"""More cells than these that share a finding are counted, not named."""
 
 STYLES = {
     "faster": "green",
@@ -57,6 +60,10 @@ class Terminal:
             yield Text("What other instruments say", "bold")
             yield from (Padding(Text(f"{each.subject}: {'; '.join(each.lines)}"), (0, 0, 0, 2)) for each in read)
             yield Text()
+        if curves := batches.rows(self.report):
+            yield Text("Throughput against batch size", "bold")
+            yield from (Padding(Text(f"{each.subject}: {each.finding}"), (0, 0, 0, 2)) for each in curves)
+            yield Text()
 
 
 def terminal(report: Report) -> RenderableType:
@@ -94,7 +101,7 @@ def _table(report: Report, outcomes: dict[int, Outcome], wide: bool) -> Table:
 def _row(record: Record, report: Report, outcome: Outcome | None, wide: bool) -> list[RenderableType]:
     where = record.runtime if len({r.target for r in report.records}) == 1 else f"{record.runtime} @ {record.target}"
     file = f"{words.kilobytes(record.bytes.file)}\n{words.ratio(size_ratio(record, baseline(record, report.records), 'file'))}"
-    travels = Text(f"{words.kilobytes(record.bytes.bundle)}\n{words.megabytes(record.bytes.peak_memory)}")
+    travels = Text(f"{words.kilobytes(record.bytes.bundle)}\n{words.memory(record)}")
     time = Text(words.cost(record))
     mark = Text(f"{MARKS[outcome]} {outcome}", STYLES.get(outcome, "")) if outcome else Text("")
     if not wide:
@@ -128,7 +135,12 @@ def _list(title: str, outcome: Outcome, judged: list[Judgement]) -> Iterator[Ren
     chosen = [j for j in judged if j.outcome == outcome]
     if chosen:
         yield Text(title, "bold")
+    subjects: dict[str, list[str]] = {}
     for judgement in chosen:
-        yield Padding(Text.assemble((f"{MARKS[outcome]} {judgement.subject}", "bold"), f": {judgement.finding}"), (0, 0, 0, 2))
+        subjects.setdefault(judgement.finding, []).append(judgement.subject)
+    for finding, named in subjects.items():  # what a whole target lacks is one line, not one for each of its cells
+        subject = f"{len(named)} cells" if len(named) > SAME else None
+        for each in [subject] if subject else named:
+            yield Padding(Text.assemble((f"{MARKS[outcome]} {each}", "bold"), f": {finding}"), (0, 0, 0, 2))
     if chosen:
         yield Text()

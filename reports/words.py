@@ -124,6 +124,24 @@ def cost(record: Record) -> str:
     return milliseconds(found.p50 if found else None)
 
 
+def memory(record: Record) -> str:
+    """The process's peak, and what it held of an accelerator's memory where that is known."""
+    device = record.bytes.device_memory
+    return megabytes(record.bytes.peak_memory) + (f" + {megabytes(device)} of the GPU" if device is not None else "")
+
+
+def per_second(rate: float) -> str:
+    """Samples a second, in three digits.
+
+    >>> per_second(1_234_567.0), per_second(45_678.0), per_second(812.3)
+    ('1.23 M/s', '45.7 k/s', '812 /s')
+    """
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if rate >= unit:
+            return f"{rate / unit:#.3g} {name}/s".replace(". ", " ")
+    return f"{rate:#.3g} /s".replace(". ", " ")
+
+
 def instructions(count: int) -> str:
     """Three digits of thousands or millions.
 

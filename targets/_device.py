@@ -35,6 +35,10 @@ class Target(Protocol):
     def judges(self) -> Judges | None:
         """How accuracy is had there; None where this host judges the files itself, before anything is measured."""
 
+    @property
+    def optional(self) -> bool:
+        """Whether a run without it writes a report, each cell unsupported for the reason that `usable` gives."""
+
     def usable(self) -> str | None:
         """Why this target cannot be used; None when it can. Quick: nothing is reached."""
 

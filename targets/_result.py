@@ -35,6 +35,12 @@ class _Checked(BaseModel):
 
 class _Failed(_Checked):
     error: str
+    unsupported: bool = False
+
+
+class _Curve(_Checked):
+    calls: dict[Annotated[int, Gt(0)], list[Annotated[int, Gt(0)]]]
+    ended: str
 
 
 class _Energy(_Checked):
@@ -59,6 +65,8 @@ class _Timed(_Checked):
     energy: _Energy | None = None
     sustained_energy: _Energy | None = None
     benchmark_model: _Ran | None = None
+    device_bytes: Bytes | None = None
+    curve: _Curve | None = None
 
 
 class _Judged(_Checked):

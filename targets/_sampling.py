@@ -136,7 +136,8 @@ def _processes(
         job = Job(runtime, plan.threads, plan.seed, stage.files, entries, groups, plan.sampling, judgings, program)
         for process in range(plan.processes):
             if process:  # the first one judged, and kept the device warm for as long as that was asked for
-                job = replace(job, judgings={}, benchmark_model="", protocol=replace(plan.sampling, sustained_seconds=0.0))
+                quick = replace(plan.sampling, sustained_seconds=0.0, batches=())
+                job = replace(job, judgings={}, benchmark_model="", protocol=quick)
             replace(job, seed=plan.seed * 1000 + process).write(stage.folder)
             with tempfile.TemporaryDirectory(prefix="edgepress-result-") as result:
                 timeout = plan.timeout + (SECONDS * len(entries) if job.benchmark_model else 0)
@@ -223,12 +224,14 @@ def _gather(results: list[Result] | Failure, place: int, identity: str) -> Sampl
     if isinstance(results, Failure):
         return results
     mine = [result.body["candidates"][identity] for result in results]
-    if reasons := [each["error"] for each in mine if "error" in each]:
-        return Failure(reasons[0])
+    if failed := [each for each in mine if "error" in each]:
+        return Failure(failed[0]["error"], failed[0].get("unsupported", False))
 
     def column(name: str) -> Any:
         return np.array([each[name] for each in mine], dtype=np.int64)
 
+    device_bytes = [each["device_bytes"] for each in mine if each.get("device_bytes") is not None]
+    curve = mine[0].get("curve") or {"calls": {}, "ended": ""}
     rounds = [[each[identity] for each in result.body["sets"][place]["rounds"]] for result in results]
     return Samples(
         rounds=np.array(rounds, dtype=np.int64),
@@ -241,6 +244,9 @@ def _gather(results: list[Result] | Failure, place: int, identity: str) -> Sampl
         energy=tuple(_metered(each["energy"]) for each in mine if each.get("energy")),
         sustained_energy=_metered(mine[0]["sustained_energy"]) if mine[0].get("sustained_energy") else None,
         benchmark_model=parse(**mine[0]["benchmark_model"]) if mine[0].get("benchmark_model") else None,
+        device_bytes=np.array(device_bytes, dtype=np.int64),
+        batches={int(batch): np.array(calls, dtype=np.int64) for batch, calls in curve["calls"].items()},
+        batches_ended=curve["ended"],
     )
 
 
@@ -253,6 +259,7 @@ def _judged(results: list[Result] | Failure, identity: str, judging: ToJudge) ->
     """The evidence of a candidate, a row a sample."""
     if isinstance(results, Failure):
         return results
-    if reason := results[0].body["judged"][identity].get("error"):
-        return Failure(reason)
+    found = results[0].body["judged"][identity]
+    if "error" in found:
+        return Failure(found["error"], found.get("unsupported", False))
     return results[0].evidence(identity, len(next(iter(judging.samples.values()))))

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, final
 from pipeline.core import Progress
 from pipeline.progress import silent
 from pipeline.registry import find, names
+from targets._alone import alone
 from targets._device import Say
 from targets._sampling import Measured, MeasureSet, Plan, sample
 from targets.transport.local import Local
@@ -24,6 +25,7 @@ class Cpu:
 
     provenance: ClassVar[Literal["measured"]] = "measured"
     judges: ClassVar[None] = None
+    optional: ClassVar[bool] = False
 
     def usable(self) -> str | None:
         """Why this target cannot be used; None when it can."""
@@ -40,16 +42,5 @@ class Cpu:
 
     def measure(self, sets: list[MeasureSet], lock: Path, plan: Plan | None = None, progress: Progress = silent) -> Measured:
         """Latency and memory of all candidates. Holds `lock`, so that two runs on this host do not measure at once."""
-        from filelock import FileLock, Timeout
-
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        guard = FileLock(lock)
-        try:
-            guard.acquire(timeout=0)
-        except Timeout:
-            progress(0, 1, f"waiting: another run measures on this host ({lock})")
-            guard.acquire()
-        try:
+        with alone(lock, progress):
             return sample(Local(), sets, plan or Plan(), progress)
-        finally:
-            guard.release()

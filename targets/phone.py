@@ -34,6 +34,7 @@ class Phone:
     benchmark_model: str = ""
     """LiteRT's own benchmark_model for Android, aarch64: run on each .tflite file besides, its figures beside ours."""
 
+    optional: ClassVar[bool] = False
     provenance: ClassVar[Literal["measured"]] = "measured"
 
     @property

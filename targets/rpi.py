@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal, final
+from typing import ClassVar, Literal, final
 
 from pipeline.errors import unknown
 from pipeline.places import home
@@ -31,6 +31,8 @@ class Rpi:
     """`user@host`, `user@host:port`, a name of ~/.ssh/config, or emulated-pi4, emulated-pi5, emulated-pi4-32."""
     samples: int = 0
     """Judge so many samples of the test split; 0 takes all of them (500 on an emulated board)."""
+
+    optional: ClassVar[bool] = False
 
     @property
     def provenance(self) -> Literal["measured", "emulated"]:

@@ -55,6 +55,7 @@ class Web:
     """Judge so many samples of the test split; 0 takes all of them."""
 
     provenance: ClassVar[Literal["measured"]] = "measured"
+    optional: ClassVar[bool] = False
 
     @property
     def judges(self) -> Judges | None:

@@ -39,6 +39,8 @@ class Sampling:
     """Where there is a meter, each candidate then runs for so long with it: calls that nobody times, long enough for a meter."""
     sustained_seconds: float = 0.0
     """Then each candidate runs for so long without a pause, in the first process: what heat does to it."""
+    batches: tuple[int, ...] = ()
+    """Then each candidate on an accelerator is called with these many samples at once, in the first process."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _parse(body: dict[str, Any]) -> Job:
         for name, fields in body.pop("judgings").items()
     }
     sets = tuple(tuple(names) for names in body.pop("sets"))
-    return Job(candidates=candidates, sets=sets, judgings=judgings, protocol=Sampling(**body.pop("protocol")), **body)
+    protocol = Sampling(**{**body["protocol"], "batches": tuple(body.pop("protocol").get("batches", ()))})
+    return Job(candidates=candidates, sets=sets, judgings=judgings, protocol=protocol, **body)
 
 
 def _used(job: Job) -> set[str]:

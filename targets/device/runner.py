@@ -6,6 +6,7 @@ package is imported, before any session exists, so that candidates share no stat
 its outputs, peak memory. Then, set by set, the interleaved rounds, and of each candidate a steady block and, where there is
 a meter, one for the energy. Raw samples are kept: RESULT_DIR/result.json comes last and whole, and names every other file of
 the result with its size and sha256.
+All forks come before this very process loads a file: an accelerator's driver, once it is in use, does not survive one.
 
 A job that does not fit its own description is refused: one line on stderr, exit code 2. A candidate that does not load or
 run becomes {"error": one line} and the others go on. stdout says `progress DONE TOTAL`.
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ import numpy as np
 
 from targets.device import benchmark_model, host, power
 from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, Judging, file_sha256, inside, read
-from targets.device.sampling import Call, clock, handicapped, interleaved, no_collection, plainly, sustained, timed, warm
-from targets.runtimes._base import Arrays, Runtime, find, one_line, present
+from targets.device.sampling import Call, clock, curve, handicapped, interleaved, no_collection, plainly, sustained, timed, warm
+from targets.runtimes._base import Arrays, Runtime, Staged, Unsupported, find, one_line, present
 
 Json = dict[str, Any]
 SCHEMA = "edgepress.samples/2"
@@ -138,6 +139,9 @@ class Work:
             if self.job.protocol.sustained_seconds:
                 for name in generator.sample(list(calls), len(calls)):
                     self._sustain(name, calls[name], meter)
+            for name, call in calls.items():
+                if self.job.protocol.batches and isinstance(call.predict, Staged):
+                    self.candidates[name]["curve"] = asdict(curve(call.predict, call.inputs, self.job.protocol.batches))
         self._progress(len(names))
         return rounds
 
@@ -169,9 +173,9 @@ class Work:
             inputs = self._inputs(entry)
             predict = self._load(entry)
             predict(inputs)
-            calls[name] = Call(predict, inputs)
+            calls[name] = Call(predict, inputs, predict.stage(inputs) if isinstance(predict, Staged) else None)
         except FAILURES as error:
-            self.candidates[name] = {"error": one_line(error)}
+            self.candidates[name] = _failure(error)
 
     def _cold(self, entry: Entry, name: str) -> Json:
         """Nanoseconds from the file to a predictor that is ready and of its first call; peak bytes after one more call.
@@ -185,9 +189,11 @@ class Work:
         predict(inputs)
         first = clock()
         outputs = predict(inputs)
-        peak = peak_bytes()
+        found = {"load_ns": ready - start, "first_ns": first - ready, "peak_bytes": peak_bytes(), "outputs": name}
+        if isinstance(predict, Staged):
+            found["device_bytes"] = predict.peak_bytes()
         _save(self.result / name, outputs)
-        return {"load_ns": ready - start, "first_ns": first - ready, "peak_bytes": peak, "outputs": name}
+        return found
 
     def _load(self, entry: Entry) -> Callable[[Arrays], Arrays]:
         files = [inside(self.folder, name) for name in entry.files]
@@ -252,13 +258,17 @@ def _answer(work: Callable[[], Json], descriptor: int, seconds: int) -> None:
         try:
             reply = work()
         except FAILURES as error:
-            reply = {"error": one_line(error)}
+            reply = _failure(error)
         os.write(descriptor, json.dumps(reply).encode())
         code = 0
     finally:
         if code:
             traceback.print_exc()
         os._exit(code)
+
+
+def _failure(error: Exception) -> Json:
+    return {"error": one_line(error), **({"unsupported": True} if isinstance(error, Unsupported) else {})}
 
 
 def peak_bytes() -> int:

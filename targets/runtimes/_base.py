@@ -1,7 +1,8 @@
 """What every file of this folder offers, and the words they share. Shipped to devices: standard library and numpy only.
 
 The contract on errors: ValueError for a file or an input that a runtime cannot take, in one line; RuntimeError for what
-fails while running. A runtime translates its own exception classes into these two.
+fails while running. A runtime translates its own exception classes into these two. Unsupported is a ValueError for what a
+runtime cannot do by its nature, which a report tells apart from what went wrong.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Protocol
@@ -31,6 +33,31 @@ class Predictor(Protocol):
     def __call__(self, inputs: Arrays) -> Arrays: ...
 
 
+class Unsupported(ValueError):
+    """A file that is as it should be, and that this runtime or precision cannot take: the reason, in one line."""
+
+
+class Staged(ABC):
+    """A predictor on an accelerator: its inputs can wait there, so that a call is timed without the copies to and fro."""
+
+    @property
+    @abstractmethod
+    def batch(self) -> int | None:
+        """The one batch size that it takes; None takes any."""
+
+    @abstractmethod
+    def __call__(self, inputs: Arrays) -> Arrays:
+        """Named arrays in, named arrays out, copied there and back."""
+
+    @abstractmethod
+    def stage(self, inputs: Arrays) -> Callable[[], int]:
+        """Copies the inputs to the device; what it returns makes one call there and says its nanoseconds by that clock."""
+
+    @abstractmethod
+    def peak_bytes(self) -> int | None:
+        """The most memory of the device that it held so far; None where nobody says."""
+
+
 class Runtime(Protocol):
     """One inference runtime: how to tell whether it is here, and how to load a file."""
 
@@ -38,6 +65,10 @@ class Runtime(Protocol):
     """The format of the files that it loads."""
     packages: ClassVar[Mapping[str, str]]
     """The distributions that bring it and what they are imported as; the first that is here is used."""
+
+    @property
+    def precision(self) -> str:
+        """In which it computes a float file: fp32, fp16, bf16, int8."""
 
     def modules(self) -> tuple[str, ...]:
         """What `load` imports, to be imported before a load is timed."""
@@ -72,14 +103,32 @@ class Input:
 
 
 def find(name: str) -> Runtime:
-    """The runtime of that name, from this folder; the device has no `pipeline.registry`."""
-    for stem in (name, f"{name}_"):
-        if name.isidentifier() and not name.startswith("_") and importlib.util.find_spec(f"targets.runtimes.{stem}"):
-            module = importlib.import_module(f"targets.runtimes.{stem}")
-            classes = [value for value in vars(module).values() if getattr(value, "__final__", False)]
-            runtime: Runtime = classes[0]()
+    """The runtime of that name, from this folder; the device has no `pipeline.registry`.
+
+    The runtimes of gpu/ come in precisions, which end their names: `torch_eager_fp16` is torch_eager.py's class, given "fp16".
+    """
+    runtime: Runtime
+    if name.isidentifier() and not name.startswith("_"):
+        for stem in (name, f"{name}_"):
+            if found := _final_class("targets.runtimes", stem):
+                runtime = found()
+                return runtime
+        stem, _, precision = name.rpartition("_")
+        if stem and (found := _final_class("targets.runtimes.gpu", stem)) and precision in found.precisions:
+            runtime = found(precision)
             return runtime
     raise ValueError(f"no runtime is named {name!r} here")
+
+
+def _final_class(package: str, stem: str) -> Any:
+    """The class of a package's file; None where there is no such file."""
+    if importlib.util.find_spec(package) is None:
+        return None
+    spec = importlib.util.find_spec(f"{package}.{stem}")
+    if spec is None or spec.submodule_search_locations is not None:
+        return None
+    module = importlib.import_module(spec.name)
+    return next(value for value in vars(module).values() if getattr(value, "__final__", False))
 
 
 def present(packages: Mapping[str, str]) -> tuple[str, str]:
@@ -134,5 +183,5 @@ def refuse(file: str, expected: Mapping[str, Input], inputs: Arrays, error: Exce
 
 def one_line(error: BaseException | None) -> str:
     """An error's words in one line, after its class where that says more than that a value or a run was bad."""
-    name = "" if type(error) in (ValueError, RuntimeError) else f"{type(error).__name__}: "
+    name = "" if type(error) in (ValueError, RuntimeError, Unsupported) else f"{type(error).__name__}: "
     return " ".join(f"{name}{error}".split())

@@ -29,6 +29,7 @@ class LiteRt:
     """The interpreter with its default kernels (XNNPACK where it applies)."""
 
     format: ClassVar[str] = "tflite"
+    precision: ClassVar[str] = "fp32"
     packages: ClassVar[Mapping[str, str]] = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
     """tflite-runtime is LiteRT's old name; its last version, 2.14, is the only one for 32-bit ARM. It reads the same files."""
 

@@ -16,6 +16,7 @@ class OnnxRuntime:
     """`threads` is the intra-operator pool; operators run one after the other, as on the devices that we ship to."""
 
     format: ClassVar[str] = "onnx"
+    precision: ClassVar[str] = "fp32"
     packages: ClassVar[Mapping[str, str]] = {"onnxruntime": "onnxruntime"}
 
     def modules(self) -> tuple[str, ...]:
@@ -41,12 +42,12 @@ class OnnxRuntime:
         options.log_severity_level = 3  # errors only: warnings go to the stderr of whoever measures
         try:
             session = onnxruntime.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
-        except _errors() as error:
+        except errors() as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
-        return _Session(files[0].name, session)
+        return Session(files[0].name, session)
 
 
-class _Session:
+class Session:
     """`session` is open to all: the benchmark runs it bare, beside the predictor."""
 
     def __init__(self, file: str, session: Any) -> None:
@@ -56,9 +57,10 @@ class _Session:
         self.batch = fixed_batch(self.expected)
         self._outputs = [output.name for output in session.get_outputs()]
         self._run = session.run
-        self._errors = _errors()
+        self._errors = errors()
 
     def __call__(self, inputs: Arrays) -> Arrays:
+        """Named arrays in, named arrays out."""
         try:
             values = self._run(self._outputs, inputs)
             if len(values) == 1:  # half a microsecond less than below, which shows in the smallest nets
@@ -75,7 +77,7 @@ def _input(spec: Any) -> Input:
     return Input(shape, {"float": "float32", "double": "float64"}.get(kind, kind))
 
 
-def _errors() -> tuple[type[Exception], ...]:
+def errors() -> tuple[type[Exception], ...]:
     """ONNX Runtime's exception classes, which share no base, and what its Python layer raises itself."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
 from targets.runtimes._base import Arrays, Input, Predictor, installed_version, mismatch, one_line, refuse, why_missing
+
+if TYPE_CHECKING:
+    from pipeline.core import Graph
 
 
 @final
@@ -21,6 +24,7 @@ class Torch:
     """One of the model's deployed graphs (the one that its folder is named after, else the first), without gradients."""
 
     format: ClassVar[str] = "torch"
+    precision: ClassVar[str] = "fp32"
     packages: ClassVar[Mapping[str, str]] = {"torch": "torch"}
 
     def modules(self) -> tuple[str, ...]:
@@ -38,20 +42,27 @@ class Torch:
     def load(self, files: list[Path], threads: int) -> Predictor:
         """The module, rebuilt and filled with its weights. The number of threads is the whole process's."""
         import torch
-        from safetensors import SafetensorError
-
-        from pipeline.errors import UserError
-        from pipeline.model_file import load
 
         torch.set_num_threads(threads)
-        try:
-            model = load(files[0].parent)
-            graphs = model.family.build().graphs(model.module, model.domain)
-            graph = graphs.get(files[0].parent.name) or next(iter(graphs.values()))
-        except (UserError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise ValueError(f"{files[0].name}: {one_line(error)}") from error
+        graph = deployed(files)
         expected = {name: Input((None, *spec.shape[1:]) if spec.shape else (), spec.dtype) for name, spec in graph.inputs.items()}
         return _Module(files[0].name, graph.module.eval(), expected, graph.outputs)
+
+
+def deployed(files: list[Path]) -> Graph:
+    """The graph of a stored model. ValueError for files that hold none."""
+    from safetensors import SafetensorError
+
+    from pipeline.errors import UserError
+    from pipeline.model_file import load
+
+    try:
+        model = load(files[0].parent)
+        graphs = model.family.build().graphs(model.module, model.domain)
+        graph: Graph = graphs.get(files[0].parent.name) or next(iter(graphs.values()))
+    except (UserError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{files[0].name}: {one_line(error)}") from error
+    return graph
 
 
 class _Module:

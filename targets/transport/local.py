@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -25,7 +25,9 @@ KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"
 @final
 @dataclass(frozen=True)
 class Local:
-    """This machine."""
+    """This machine, with some more variables for the runner, which a person's own do not change."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, job: Path, result: Path, threads: int, timeout: float, heard: Callable[[str], None]) -> None:
         """Fills `result` from a job's folder. RunFailed in one line when the runner refuses it, crashes or takes too long."""
@@ -34,7 +36,7 @@ class Local:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=_environment(threads),
+                env=environment(threads, self.variables),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -56,9 +58,10 @@ def why(code: int, errors: str, timeout: float) -> str:
     return last if code == 2 else f"the runner ended with exit code {code}: {last}"
 
 
-def _environment(threads: int) -> dict[str, str]:
+def environment(threads: int, variables: Mapping[str, str]) -> dict[str, str]:
+    """What a runner here starts with."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**kept, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    return {**kept, **dict.fromkeys(THREAD_VARIABLES, str(threads)), **variables}
 
 
 def _listen(process: subprocess.Popen[str], timeout: float, heard: Callable[[str], None]) -> None:

@@ -99,6 +99,22 @@ def test_a_runtime_that_is_missing_is_a_cell_with_the_reason_and_no_work(planned
     assert all(cell.unavailable is None and cell.artifact for cell in plan.cells if cell.runtime != "litert")
 
 
+def test_nothing_is_made_for_cells_that_cannot_be_had(planned: Planner) -> None:
+    plan = planned(runtimes=dict.fromkeys(RUNTIMES, "no device"))
+    assert plan.steps == () and {cell.unavailable for cell in plan.cells} == {"no device"}
+    plan = planned(runtimes={**RUNTIMES, "onnxruntime": "not here", "litert": "not here"})
+    assert {step.kind for step in plan.steps} == {"train", "export", "evaluate"}, "torch runs the references only"
+
+
+def test_runtimes_of_a_gpu_take_the_very_files_that_the_host_s_runtimes_have_proven(planned: Planner) -> None:
+    plan = planned(runtimes={"onnxruntime_cuda_fp32": None, "torch_eager_fp16": None, "torch_aoti_int8": None}, judged_here=False)
+    found = {(cell.format, cell.runtime) for cell in plan.cells if cell.variant == "reference" and cell.model == "mlp"}
+    assert found == {("onnx", "onnxruntime_cuda_fp32"), ("torch", "torch_eager_fp16"), ("torch", "torch_aoti_int8")}
+    assert {step.task["runtime"] for step in plan.steps if step.kind == "export"} == {"onnxruntime", "torch"}
+    own = {step.key for step in planned().steps}
+    assert {step.key for step in plan.steps} <= own, "what --target cpu has made is not made again"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "changed"),
     [

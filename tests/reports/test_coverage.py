@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -50,6 +51,20 @@ def test_a_later_report_replaces_an_earlier_one_cell_by_cell(make_cell, make_ref
         "tflite": ("failed", "new"),
         "openvino": ("ok", "old"),
     }
+
+
+def test_of_several_runtimes_of_a_format_one_that_works_shows_that_it_works(make_reference, make_report):
+    gpu = {"family": "mlp", "target": "gpu", "format": "torch"}
+    absent = make_reference(**gpu, runtime="torch_aoti_fp32", status="failed", reason="out of memory", quality=None)
+    works, lossy = (make_reference(**gpu, runtime=f"torch_eager_{precision}") for precision in ("fp32", "int8"))
+    lossy = replace(lossy, quality=replace(lossy.quality, value=0.5))
+    for records in ((absent, works, lossy), (works, lossy, absent)):
+        (row,) = (found := coverage([("mine", make_report(*records))], ["mlp"])).rows
+        assert (row.formats["torch"].status, row.target) == ("ok", "gpu")
+        assert row.formats["torch"].quality.startswith("98.1 %")
+        assert "torch" in text(found).partition("mlp")[0], "torch elsewhere than on the host is a column"
+    (row,) = coverage([("old", make_report(works)), ("new", make_report(absent))], ["mlp"]).rows
+    assert row.formats["torch"].status == "failed", "a newer report counts, whatever it says"
 
 
 def test_reports_of_before_families_were_named_count_by_their_model(make_reference, make_report):

@@ -46,3 +46,13 @@ def test_markup_in_a_name_is_printed_as_it_is(make_cell, make_report):
 
 def test_an_empty_report_prints(make_report):
     assert "demo" in shown(make_report(), 80)
+
+
+def test_what_a_whole_target_lacks_is_said_once(make_cell, make_report):
+    lacking = [
+        make_cell(model=f"net{number}", status="unsupported", reason="no GPU is here", quality=None) for number in range(5)
+    ]
+    text = shown(make_report(*lacking), 120)
+    assert "! 5 cells: unsupported: no GPU is here" in text
+    assert text.count("no GPU is here") == 1
+    assert shown(make_report(*lacking[:2]), 120).count("no GPU is here") == 2

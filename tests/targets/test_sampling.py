@@ -118,6 +118,31 @@ def test_what_fails_is_a_reason_in_its_place(candidate):
     assert measured.sets[1] == {"a": Failure("absent is not installed")}
 
 
+def test_what_a_runtime_cannot_do_by_its_nature_is_no_failure(candidate):
+    judging = ToJudge({"net": candidate().files}, Classification("net"), {"x": np.ones((4, 2))})
+    sets = [MeasureSet("one", {"a": replace(candidate(), judging=judging)})]
+    said = {"error": "no linear layer", "unsupported": True}
+    lies = {"candidates": {"0/a": said}, "judged": {"0/a": said}, "sets": [{"rounds": [{}]}]}
+    measured = sample(Pretend(**lies), sets, Plan(processes=1), lambda *said: None)
+    assert measured.sets[0]["a"] == measured.judged[0]["a"] == Failure("no linear layer", unsupported=True)
+
+
+def test_what_an_accelerator_told_comes_back(candidate):
+    timed = {"load_ns": 1, "first_ns": 2, "peak_bytes": 3, "outputs": "outputs.npz", "steady_ns": [7]}
+    told = {**timed, "device_bytes": 4096, "curve": {"calls": {"1": [5, 6], "2": [8]}, "ended": "out of memory"}}
+    lies = {"candidates": {"0/a": told}, "sets": [{"rounds": [{"0/a": 7}]}]}
+    plan = Plan(processes=2, sampling=replace(Plan().sampling, batches=(1, 2)))
+    device = Pretend(**lies)
+    found = sample(device, [MeasureSet("one", {"a": candidate()})], plan, lambda *said: None).sets[0]["a"]
+    assert isinstance(found, Samples)
+    assert ({size: calls.tolist() for size, calls in found.batches.items()}, found.batches_ended) == (
+        {1: [5, 6], 2: [8]},
+        "out of memory",
+    )
+    assert found.device_bytes.tolist() == [4096, 4096]
+    assert [job.protocol.batches for job in device.jobs] == [(1, 2), ()], "one process is enough"
+
+
 def test_progress_rises_over_all_processes_of_all_runtimes(candidate):
     _, _, heard = run([MeasureSet("one", {"a": candidate()}), MeasureSet("two", {"a": candidate()})], Plan(processes=2))
     assert [(done, total) for done, total, _ in heard] == [(0.5, 4), (1.5, 4), (2.5, 4), (3.5, 4)]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from targets.device.job import Sampling
-from targets.device.sampling import Call, handicapped, interleaved, no_collection, sustained, timed, warm
+from targets.device.sampling import Call, curve, handicapped, interleaved, no_collection, sustained, timed, warm
+from targets.runtimes._base import Staged
 
 
 def recorder(log, name):
@@ -57,6 +58,66 @@ def test_the_collector_is_back_on_even_after_an_error():
         assert not gc.isenabled()
         raise KeyError
     assert gc.isenabled()
+
+
+class Accelerator(Staged):
+    """Says how long a call took there; gives up from a batch size on."""
+
+    batch = None
+
+    def __init__(self, error=None, slow=0):
+        self.error, self.slow, self.staged = error, slow, []
+
+    def __call__(self, inputs):
+        raise AssertionError("what is timed is the staged call")
+
+    def stage(self, inputs):
+        size = len(inputs["x"])
+        self.staged.append({name: array.shape for name, array in inputs.items()})
+        if self.error and size >= 8:
+            raise self.error
+        return lambda: size * 1_000 + self.slow
+
+    def peak_bytes(self):
+        return None
+
+
+SAMPLE = {"x": np.ones((1, 3), np.float32), "step": np.array(5)}
+
+
+def test_a_staged_call_is_timed_by_its_own_clock():
+    device = Accelerator()
+    call = Call(device, SAMPLE, device.stage(SAMPLE))
+    warm({"a": call}, 2)
+    assert timed(call, 4) == [1_000] * 4
+    assert interleaved({"a": call}, Sampling(rounds=2), random.Random(0)) == [{"a": 1_000}] * 2
+
+
+def test_throughput_is_taken_at_every_batch_size_with_the_sample_repeated():
+    device = Accelerator()
+    found = curve(device, SAMPLE, (1, 4))
+    assert device.staged == [{"x": (1, 3), "step": ()}, {"x": (4, 3), "step": ()}]
+    assert {batch: (set(calls), len(calls)) for batch, calls in found.calls.items()} == {1: ({1_000}, 25), 4: ({4_000}, 25)}
+    assert found.ended == "the largest that was asked for"
+
+
+@pytest.mark.parametrize(
+    ("device", "sizes", "ended"),
+    [
+        (Accelerator(RuntimeError("CUDA out of memory. Tried to allocate 20 GiB.")), [1, 4], "batch 8: out of memory"),
+        (Accelerator(ValueError("x: expected (1, 3)")), [1, 4], "batch 8: x: expected (1, 3)"),
+        (Accelerator(slow=10**8), [1], "batch 1: 25 calls took more than 2 s"),
+    ],
+)
+def test_a_curve_ends_where_it_must_and_says_why(device, sizes, ended):
+    found = curve(device, SAMPLE, (1, 4, 8, 16))
+    assert (list(found.calls), found.ended) == (sizes, ended)
+
+
+def test_a_file_of_one_batch_size_has_that_one_only(monkeypatch):
+    monkeypatch.setattr(Accelerator, "batch", 1)
+    found = curve(Accelerator(), SAMPLE, (1, 4, 8))
+    assert (list(found.calls), found.ended) == ([1], "the file takes this batch size only")
 
 
 def test_a_sustained_block_is_told_minute_by_minute():
