@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core import Arrays, Dataset, Facts, Json, ParityError, Promise, Task, Technique
+from pipeline.candidates import AGAIN, artifact_files
+from pipeline.core import Arrays, Facts, Json, ParityError, Promise, Task, Technique
 from pipeline.execute import Outcome
 from pipeline.export._parity import difference
 from pipeline.files import load_arrays
@@ -26,25 +27,21 @@ from pipeline.measure import (
     peak_memory,
     throughput,
 )
-from pipeline.places import data_root
 from pipeline.plan import Cell, Plan
 from pipeline.quality import quality as quality_of
 from pipeline.quality import versus_reference
 from pipeline.recipe import REFERENCE
 from pipeline.sizes import bundle_bytes, file_bytes
 from pipeline.sources import version
-from pipeline.steps.export import ANSWER, SAMPLE
+from pipeline.steps.export import ANSWER
 from pipeline.store import Store
 from reports.document import quality
 from reports.record import Bytes, Host, LatencyRatio, Parity, Predicted, Provenance, Quality, Record, Report, Run, Seeds
 from targets.runtimes._base import find as runtime_named
 
 if TYPE_CHECKING:
-    from targets._device import Judges
     from targets._sampling import Measured, MeasureSet
 
-AGAIN = " (again)"
-"""Behind a variant's name: the same file a second time, to measure it against itself."""
 ON_TARGET = 1e-4
 """By so much a float file's answer on a target may differ from torch's, where it is computed in float32."""
 PACKAGES = ("torch", "onnx", "onnxruntime", "openvino", "nncf", "litert_torch", "ai_edge_litert", "ai_edge_quantizer")
@@ -59,41 +56,6 @@ class Sampled:
     outputs: Mapping[str, Arrays] = field(default_factory=dict)
     tasks: Mapping[str, Task] = field(default_factory=dict)
     """Who judged, where the target did."""
-
-
-def measure_sets(
-    plan: Plan, outcomes: Mapping[str, Outcome], store: Store, *, aa: bool, judges: Judges | None = None
-) -> dict[tuple[str, str], MeasureSet]:
-    """What is to be timed together, by (model, runtime): a model's variants in one runtime. With `aa` each one twice.
-
-    With `judges` the target is also given what it needs to judge the files.
-    """
-    from targets._sampling import Candidate, MeasureSet, ToJudge
-
-    data: Dataset | None = plan.recipe.data.build().load(data_root()) if judges else None
-    samples = data.batch("test", slice(0, judges.samples)) if judges and data else {}
-    found: dict[tuple[str, str], dict[str, Candidate]] = {}
-    for cell in plan.cells:
-        if cell.unavailable or outcomes[cell.evaluation or cell.artifact].status != "ok":
-            continue
-        graphs = artifact_files(cell, outcomes, store)
-        judging = None
-        if data:
-            files = {name: tuple(each) for name, each in graphs.items()}
-            judging = ToJudge(files, cell.family.build().task(data.domain), samples)
-        first = next(iter(graphs.values()))
-        candidate = Candidate(tuple(first), load_arrays(store.path(cell.artifact) / SAMPLE), judging=judging)
-        chosen = found.setdefault((cell.model, cell.runtime), {})
-        chosen[cell.variant] = candidate
-        if aa:
-            chosen[cell.variant + AGAIN] = replace(candidate, judging=None)
-    return {place: MeasureSet(place[1], chosen, place[0]) for place, chosen in found.items()}
-
-
-def artifact_files(cell: Cell, outcomes: Mapping[str, Outcome], store: Store) -> dict[str, list[Path]]:
-    """The files of each graph, the one to load first; the first graph is the one whose latency is reported."""
-    graphs = outcomes[cell.artifact].facts["graphs"].items()
-    return {name: [store.path(cell.artifact) / file for file in files] for name, files in graphs}
 
 
 def assemble(

@@ -80,7 +80,8 @@ def run(options: Options) -> int:
 
 
 def _run(options: Options, console: Console, recipe: Recipe, target: Target, reached: Reached) -> int:
-    from pipeline.assemble import assemble, by_place, describe, measure_sets
+    from pipeline.assemble import assemble, by_place, describe
+    from pipeline.candidates import measure_sets
     from reports.document import to_json
     from reports.table import terminal
 

@@ -52,3 +52,5 @@ class Judges:
 
     samples: int | None = None
     """Of the test split, the first so many; None takes all."""
+    calls: int | None = None
+    """And no more than take so many calls of its graphs: a step of a decoder is one, so a text takes hundreds."""

@@ -24,6 +24,8 @@ from targets.transport.browser import Browser
 
 PACKAGES = {"onnxruntime": "onnxruntime-web", "litert": "@litertjs/core"}
 """What each runtime is called in a browser."""
+MOST_CALLS = 20_000
+"""Of a candidate's graphs by its judge: a minute or so, of all test pictures or of 156 texts of 128 characters."""
 WAIT_SECONDS = 600.0
 """For somebody to open the page."""
 
@@ -52,7 +54,7 @@ class Web:
     device: str = ""
     """Where the page can be had, see `targets.browser.address`: a browser of this machine, usb, lan, an address."""
     samples: int = 0
-    """Judge so many samples of the test split; 0 takes all of them."""
+    """Judge so many samples of the test split; 0 takes all that MOST_CALLS allow."""
 
     provenance: ClassVar[Literal["measured"]] = "measured"
     optional: ClassVar[bool] = False
@@ -60,7 +62,7 @@ class Web:
     @property
     def judges(self) -> Judges | None:
         """The browser's own answers are judged."""
-        return Judges(self.samples or None)
+        return Judges(self.samples) if self.samples else Judges(calls=MOST_CALLS)
 
     def usable(self) -> str | None:
         """Any machine that has a network can serve a page. UserError for a device that is no address."""

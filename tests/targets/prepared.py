@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 
 from pipeline import model_file
-from pipeline.assemble import measure_sets
+from pipeline.candidates import measure_sets
 from pipeline.core import Arrays
 from pipeline.evaluate import one_by_one
 from pipeline.execute import execute
@@ -78,14 +78,16 @@ class Prepared:
         return module_predictor(model.family.build().graphs(model.module, model.domain)["classifier"])
 
 
-def prepare(recipe: Path, target: str, folder: Path, runtimes: Mapping[str, str | None] | None = None) -> Prepared:
+def prepare(
+    recipe: Path, target: str, folder: Path, runtimes: Mapping[str, str | None] | None = None, judges: Judges | None = None
+) -> Prepared:
     """Trains, compresses and exports, or finds that in the store. Without a word on `runtimes`, all but torch."""
     store = Store(store_root())
     usable = dict(runtimes or {**Cpu().runtimes(), "torch": "not here"})
     plan = make(read(recipe), target, data_root(), usable, judged_here=False)
     outcomes = execute(plan.steps, {}, store, folder, 1, _Silent())
     cells = {(cell.runtime, cell.variant): cell for cell in plan.cells if not cell.unavailable}
-    return Prepared(store, cells, measure_sets(plan, outcomes, store, aa=False, judges=Judges()))
+    return Prepared(store, cells, measure_sets(plan, outcomes, store, aa=False, judges=judges or Judges()))
 
 
 class _Silent:
