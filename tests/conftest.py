@@ -120,6 +120,7 @@ from targets.transport.local import Local
 class FewSamples:
     provenance: ClassVar = "measured"
     judges: ClassVar = None
+    optional: ClassVar = False
 
     def usable(self):
         return None
