@@ -6,21 +6,22 @@ So it runs on this host, and each of its questions crosses the network: the answ
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import final
 
 import numpy as np
 
-from pipeline.core import Arrays, Json, Predict
+from pipeline.core import Arrays, Json
 from pipeline.files import file_sha256, load_arrays, save_arrays
 from targets._result import RunFailed
 from targets.browser.session import Heard, Session
 from targets.device import judge
-from targets.device.job import RESULT, Job, Judging, inside, read
+from targets.device.job import RESULT, Job, inside, read
 
 SCHEMA = "edgepress.samples/2"
 MOST_ASKED = 8 << 20
@@ -40,46 +41,79 @@ class Browser:
         """Fills `result` from a job's folder. RunFailed in one line where there is none."""
         asked = read(job)
         self.session.files = {digest: inside(job, name) for name, digest in asked.files.items()}
+        steps = len(asked.judgings) + len(asked.candidates) + sum(map(len, asked.sets))
         judged = {}
-        for number, (name, judging) in enumerate(asked.judgings.items()):
-            ask = partial(self._ask, asked, timeout=timeout, heard=heard)
-            judged[name] = _judge(ask, name, judging, job, result / f"evidence-{number}.npz")
+        for number, name in enumerate(asked.judgings):
+            ask = partial(self._ask, asked, timeout=timeout, heard=partial(_waiting, heard))
+            say = partial(_say, heard, number, steps)
+            judged[name] = _Judged(ask, say, asked, name).write(job, result / f"evidence-{number}.npz")
         inputs = {name: load_arrays(inside(job, name)) for name in {each.inputs for each in asked.candidates.values()}}
         arrays = {f"{file}|{name}": array for file, found in inputs.items() for name, array in found.items()}
-        body, outputs = self._ask(
-            asked, {"do": "measure", "job": json.loads((job / "job.json").read_text())}, arrays, timeout, heard
-        )
+        words = {"do": "measure", "job": dataclasses.asdict(replace(asked, judgings={}))}
+        said = partial(_advance, heard, len(judged), steps)
+        body, outputs = self._ask(asked, words, arrays, timeout=timeout, heard=said)
         body["judged"] = judged
         _write(body, outputs, result)
 
-    def _ask(self, job: Job, words: Json, arrays: Arrays, timeout: float, heard: Heard) -> tuple[Json, Arrays]:
+    def _ask(self, job: Job, words: Json, arrays: Arrays, *, timeout: float, heard: Heard) -> tuple[Json, Arrays]:
         package, version = self.packages[job.runtime]
         runtime = {"runtime": job.runtime, "threads": job.threads, "package": package, "version": version}
         return self.session.ask({**words, **runtime}, arrays, timeout, heard)
 
 
-def _judge(ask: Callable[[Json, Arrays], tuple[Json, Arrays]], name: str, judging: Judging, job: Path, target: Path) -> Json:
-    """The judge's evidence, beside the result; what the browser could not do is said instead."""
-    files = json.loads((job / "job.json").read_text())["files"]
+@dataclass
+class _Judged:
+    """A candidate and its judge, whose questions the page answers."""
 
-    def predictor(graph: str) -> Predict:
-        named = [[file.rpartition("/")[2], files[file]] for file in judging.graphs[graph]]
+    ask: Callable[[Json, Arrays], tuple[Json, Arrays]]
+    say: Callable[[float], None]
+    job: Job
+    candidate: str
+    share: float = 0.0
+    """Of the samples that are done, for whoever looks at the page."""
 
-        def predict(inputs: Arrays) -> Arrays:
-            parts = [ask({"do": "predict", "candidate": name, "files": named}, part)[1] for part in _portions(inputs)]
-            return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    def write(self, job: Path, target: Path) -> Json:
+        """The evidence, beside the result; what the browser could not do is said instead."""
+        judging = self.job.judgings[self.candidate]
+        try:
+            predictors = {graph: partial(self._predict, graph) for graph in judging.graphs}
+            samples = load_arrays(inside(job, judging.samples))
+            save_arrays(target, judge.evidence(judge.build(judging.task), predictors, samples, self._progress))
+        except RunFailed as error:
+            return {"error": str(error)}
+        except (KeyError, IndexError, ValueError) as error:  # answers of another shape than the file's
+            return {"error": f"the browser's answers cannot be judged: {type(error).__name__}: {' '.join(str(error).split())}"}
+        return {"evidence": target.name}
 
-        return predict
+    def _predict(self, graph: str, inputs: Arrays) -> Arrays:
+        files = [[file.rpartition("/")[2], self.job.files[file]] for file in self.job.judgings[self.candidate].graphs[graph]]
+        words = {"do": "predict", "candidate": self.candidate, "files": files, "share": self.share}
+        parts = [self.ask(words, part)[1] for part in _portions(inputs)]
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
-    try:
-        predictors = {graph: predictor(graph) for graph in judging.graphs}
-        samples = load_arrays(inside(job, judging.samples))
-        save_arrays(target, judge.evidence(judge.build(judging.task), predictors, samples, lambda *_: None))
-    except RunFailed as error:
-        return {"error": str(error)}
-    except (KeyError, IndexError, ValueError) as error:  # answers of another shape than the file's
-        return {"error": f"the browser's answers cannot be judged: {type(error).__name__}: {' '.join(str(error).split())}"}
-    return {"evidence": target.name}
+    def _progress(self, done: float, total: float, what: str = "") -> None:
+        self.share = done / total
+        self.say(self.share)
+
+
+def _say(heard: Heard, before: int, steps: int, share: float) -> None:
+    """As a runner says how far it is."""
+    heard(f"progress {before + share:g} {steps}")
+
+
+def _waiting(heard: Heard, line: str) -> None:
+    """Of the session's words those on a page that is away: how far a single answer is tells nothing."""
+    if line.startswith("waiting:"):
+        heard(line)
+
+
+def _advance(heard: Heard, before: int, steps: int, line: str) -> None:
+    """The session's words, what it says of its part told of the whole."""
+    match line.split():
+        case ["progress", done, of]:
+            heard(f"progress {before + (steps - before) * float(done) / float(of):g} {steps}")
+        case _:
+            heard(line)
 
 
 def _portions(inputs: Arrays) -> list[Arrays]:

@@ -206,6 +206,14 @@ def test_a_page_that_is_loaded_anew_begins_again(serve, visit, candidate: Candid
     assert isinstance(found[0].sets[0]["a"], Samples), found[0].sets
 
 
+def test_a_page_of_a_run_that_is_over_says_so(serve, visit, monkeypatch) -> None:
+    monkeypatch.setattr(session, "POLL_SECONDS", 0.2)
+    served = serve()
+    page = visit(served.address)
+    served.app._cookie = "of the next run, at the same place"
+    page.get_by_text("This page is over. Run Edgepress again for a new address.").wait_for()
+
+
 def test_what_a_browser_cannot_load_is_said_and_the_rest_goes_on(serve, visit, candidate: Candidate, tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"no model at all")
     judging = ToJudge({"classifier": (tmp_path / "bad.onnx",)}, Classification("classifier"), candidate.judging.samples)

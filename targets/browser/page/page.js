@@ -8,6 +8,7 @@ import * as view from '/page/view.js';
 
 const RETRY_MS = 2000;
 const HEARTBEAT_MS = 5000;
+const PATIENCE_MS = 500;
 let predicting = null; // the lane that judging works in, and what for
 
 async function main() {
@@ -16,13 +17,13 @@ async function main() {
     try {
       if (!greeted) await post('hello', JSON.stringify(await facts()));
       greeted = true;
-      view.state('Waiting for work …', 0);
-      const response = await fetch('/next');
-      if (response.status === 403) return view.state('This page is over. Run Edgepress again for a new address.', 0, true);
-      if (response.status !== 200) continue;
+      const waiting = setTimeout(() => view.state('Waiting for work …', 0), PATIENCE_MS); // not between two questions of a judge
+      const response = checked(await fetch('/next').finally(() => clearTimeout(waiting)));
+      if (response.status === 204) continue;
       const [command, arrays] = unpack(await response.arrayBuffer());
       if (await work(command, arrays)) return;
-    } catch {
+    } catch (error) {
+      if (error.status === 403) return view.state('This page is over. Run Edgepress again for a new address.', 0, true);
       greeted = false; // the host may be another one now
       view.state('The computer does not answer; trying again …', 0, true);
       await new Promise((resume) => setTimeout(resume, RETRY_MS));
@@ -67,8 +68,8 @@ async function answer(command, arrays, progress) {
 }
 
 // One candidate at a time stays open: a judge asks one after the other.
-async function predict({ runtime, threads: wanted, candidate, files }, inputs) {
-  view.state(`Judging ${candidate}`);
+async function predict({ runtime, threads: wanted, candidate, files, share }, inputs) {
+  view.state(`Judging ${candidate}`, share);
   const [count] = threads(wanted, runtime);
   if (predicting?.candidate !== candidate) {
     await endJudging();
@@ -83,8 +84,12 @@ async function endJudging() {
 }
 
 async function post(path, body) {
-  const response = await fetch(`/${path}`, { method: 'POST', body });
-  if (!response.ok) throw new Error(`the computer says ${response.status}`);
+  checked(await fetch(`/${path}`, { method: 'POST', body }));
+}
+
+function checked(response) {
+  if (response.ok) return response;
+  throw Object.assign(new Error(`the computer says ${response.status}`), { status: response.status });
 }
 
 main();
