@@ -16,7 +16,21 @@ def file_bytes(files: list[Path]) -> int:
 
 
 def bundle_bytes(files: list[Path]) -> int:
-    """Bytes of the files as one .tar.xz, which is how they travel; owner and times are left out, so it is reproducible."""
+    """Bytes of the files as they travel: those that have a coded file beside them as that, the others as one .tar.xz.
+
+    Owner and times are left out of the archive, so it is reproducible.
+    """
+    coded = {path: coded_path(path).stat().st_size for path in files if coded_path(path).exists()}
+    plain = [path for path in files if path not in coded]
+    return sum(coded.values()) + (_archive_bytes(plain) if plain else 0)
+
+
+def coded_path(path: Path) -> Path:
+    """Where a file's coded form lies, if it has one (pipeline/coded_file.py)."""
+    return path.with_name(f"{path.name}.coded")
+
+
+def _archive_bytes(files: list[Path]) -> int:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for path in files:

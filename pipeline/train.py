@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Batch = dict[str, "torch.Tensor"]
 Loss = Callable[["torch.nn.Module", Batch], "torch.Tensor"]
+Pace = Callable[["torch.nn.Module", float], None]
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 
@@ -39,8 +40,17 @@ class _State:
     best_weights: dict[str, torch.Tensor] | None = None
 
 
-def fit(module: torch.nn.Module, family: Family, options: Train, context: Context, loss: Loss | None = None) -> Json:
+def fit(
+    module: torch.nn.Module,
+    family: Family,
+    options: Train,
+    context: Context,
+    loss: Loss | None = None,
+    pace: Pace | None = None,
+) -> Json:
     """Trains `module` in place and returns what happened: {"epochs", "loss", "validation"}.
+
+    `pace` follows the family's own before every step, with the fraction (0 to 1) of the training that is done: masks.
 
     Every random number comes from (seed, epoch), so that a run resumed at an epoch's start equals one that was never
     interrupted. With `patience` the weights of the best validation epoch are kept, otherwise those of the last.
@@ -56,10 +66,11 @@ def fit(module: torch.nn.Module, family: Family, options: Train, context: Contex
     checkpoint = context.scratch / "checkpoint.safetensors"
     _load(state, checkpoint)
     loss = loss or (lambda net, batch: family.loss(family.forward(net, batch), batch))
+    paces = [family.pace, *([pace] if pace else [])]
     started = saved = time.monotonic()
     last_loss = math.nan
     while state.epoch < options.epochs and (options.patience is None or state.stale <= options.patience):
-        last_loss = _epoch(state, family, options, context, loss, memory)
+        last_loss = _epoch(state, options, context, loss, memory, paces)
         state.epoch += 1
         if options.patience is not None:
             _keep_best(state, _validate(module, family, context), family.task(context.data.domain).higher_is_better)
@@ -94,7 +105,7 @@ def tuning(preset: Train, epochs: int | None, learning_rate: float | None) -> Tr
     return replace(preset, epochs=epochs or max(1, preset.epochs // 2), learning_rate=learning_rate or preset.learning_rate)
 
 
-def _epoch(state: _State, family: Family, options: Train, context: Context, loss: Loss, memory: torch.memory_format) -> float:
+def _epoch(state: _State, options: Train, context: Context, loss: Loss, memory: torch.memory_format, paces: list[Pace]) -> float:
     """One pass over the training split; returns the mean loss."""
     import torch
 
@@ -110,7 +121,8 @@ def _epoch(state: _State, family: Family, options: Train, context: Context, loss
     for step in range(steps):
         batch = _batch(data, order[step * options.batch : (step + 1) * options.batch], options, generator, device, memory)
         _set_rate(state.optimizer, options, state.epoch * steps + step, options.epochs * steps)
-        family.pace(state.module, (state.epoch + step / steps) / options.epochs)
+        for pace in paces:
+            pace(state.module, (state.epoch + step / steps) / options.epochs)
         with autocast:
             value = loss(state.module, batch)
         if not bool(torch.isfinite(value)):

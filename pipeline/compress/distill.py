@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 
 from annotated_types import Ge, Gt, Le
 
+from pipeline.compress._weights import kept_zeros
 from pipeline.core import Context, Facts, Model, Promise, Spec, Technique, Unsupported
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class Distill(Technique):
         else:
             student = replace(model, module=copy.deepcopy(model.module))
         family = student.family.build()
-        fit(student.module, family, tuning(context.train, epochs, self.learning_rate), context, loss=self._loss(family, context))
+        zeros = kept_zeros(student.module)
+        options = tuning(context.train, epochs, self.learning_rate)
+        fit(student.module, family, options, context, loss=self.loss(family, context), pace=zeros)
+        zeros(student.module, 1.0)
         return student
 
     def promise(self, before: Facts, after: Facts) -> Promise:
@@ -63,7 +67,8 @@ class Distill(Technique):
         where = ("file", "bundle", "latency") if self.student else ("quality",)
         return Promise(after.parameters / before.parameters, after.macs / before.macs, where)
 
-    def _loss(self, family: Any, context: Context) -> Any:
+    def loss(self, family: Any, context: Context) -> Any:
+        """The loss for `fit`, of a student of that family beside the context's reference. Unsupported without logits."""
         import torch
         from torch.nn import functional
 

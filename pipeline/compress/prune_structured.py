@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, final
 
 from annotated_types import Ge, Gt, Lt
 
+from pipeline.compress._weights import kept_zeros
 from pipeline.core import Context, Domain, Facts, Json, Model, Promise, Technique
 from pipeline.facts import measure
 
@@ -50,7 +51,9 @@ class PruneStructured(Technique):
             records.append(_cut(module, family, model.domain, kept * model.facts.macs))
             progress = part(context.progress, sum(shares[:index]), sum(shares))
             inner = replace(context, scratch=context.scratch / f"round-{index}", progress=progress)
-            fit(module, family, replace(options, epochs=epochs), inner)
+            zeros = kept_zeros(module)
+            fit(module, family, replace(options, epochs=epochs), inner, pace=zeros)
+            zeros(module, 1.0)
         surgery = ({"technique": "prune_structured", "record": record} for record in records)
         return replace(
             model, module=module, surgery=(*model.surgery, *surgery), facts=measure(family.graphs(module, model.domain))

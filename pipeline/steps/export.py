@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from pipeline import model_file
+from pipeline.coded_file import decode, encode, few_values
 from pipeline.core import Arrays, Dataset, Graph, Json, Model, ParityError, Predict, Spec, Task
 from pipeline.errors import UserError
 from pipeline.evaluate import collect, module_predictor, observed, one_by_one
 from pipeline.export import _parity as parity
 from pipeline.files import save_arrays
+from pipeline.sizes import coded_path
 from pipeline.sources import version
 from pipeline.steps.common import Input, Tools, dataset
 from reports.record import Parity
@@ -54,6 +56,7 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     found = _parity(model, judge, graphs, predictors, data, exporter, asked)
     if not found.ok:
         raise ParityError(_complaint(found))
+    _code(model, [path for paths in files.values() for path in paths])
     first, graph = next(iter(graphs.items()))
     save_arrays(folder / SAMPLE, asked[first][0])
     save_arrays(folder / ANSWER, module_predictor(graph)(asked[first][0]))
@@ -117,6 +120,21 @@ def _parity(
     whole = 1.0 if task.unit == "fraction" else abs(values[0])
     tolerance = max(METRIC_TOLERANCE * whole, task.margin)
     return Parity(worst.max_abs_diff, tolerance, drop <= tolerance, metric_drop=drop)
+
+
+def _code(model: Model, files: list[Path]) -> None:
+    """Beside each file that holds clustered weights: what travels instead of it, proven to give the same bytes."""
+    arrays = [tensor.numpy() for tensor in model.module.state_dict().values()]
+    if all(array.ndim < 2 or few_values(array) is None for array in arrays):
+        return  # a few equal scales or biases make no clustered model
+    for path in files:
+        data = path.read_bytes()
+        coded = encode(data, arrays)
+        if coded is None:
+            continue
+        if decode(coded, limit=len(data)) != data:
+            raise ParityError(f"{path.name}: its coded file does not give it back")
+        coded_path(path).write_bytes(coded)
 
 
 def _complaint(found: Parity) -> str:

@@ -180,7 +180,7 @@ def test_data_that_is_missing_names_the_command_that_fetches_it(planned: Planner
             ["int8: quantize_static", "int8: onnx"],
         ),
         ("pipeline/compress/quantize_static.py", '"""', '"""Words. ', []),
-        ("pipeline/compress/distill.py", "def _loss", "def _another", []),
+        ("pipeline/compress/distill.py", "def loss", "def another", []),
         ("pipeline/preview.py", "cached", "hcached", []),
     ],
 )

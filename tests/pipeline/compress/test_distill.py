@@ -21,7 +21,7 @@ def test_the_loss_is_that_of_the_paper(untrained: Build, context: Context) -> No
     teacher, student = untrained(seed=1), untrained(seed=2)
     step = Distill(temperature=3.0, weight=0.25)
     batch = {"image": torch.randn(5, 1, 8, 8), "label": torch.arange(5)}
-    found = step._loss(student.family.build(), replace(context, reference=teacher))(student.module, batch)
+    found = step.loss(student.family.build(), replace(context, reference=teacher))(student.module, batch)
     p = functional.softmax(teacher.module(batch["image"]) / 3, 1)
     q = functional.softmax(student.module(batch["image"]) / 3, 1)
     soft = (p * (p / q).log()).sum(1).mean()

@@ -10,8 +10,10 @@ import onnx
 import pytest
 
 from models.tasks.classification import Classification
+from pipeline.coded_file import decode
 from pipeline.core import ParityError, Unsupported
 from pipeline.errors import UserError
+from pipeline.sizes import bundle_bytes, coded_path, file_bytes
 from pipeline.steps import export
 
 TWO_FACED = '''
@@ -124,3 +126,30 @@ def test_a_real_sample_travels_with_the_file(step, trained) -> None:
     with np.load(made.folder / export.SAMPLE, allow_pickle=False) as sample:
         assert sample["image"].shape == (1, 1, 8, 8)
         assert sample["image"].std() > 0
+
+
+def test_a_clustered_model_travels_coded_in_every_format_and_comes_back_to_the_byte(step, trained) -> None:
+    zeroed = step("compress", trained, trained, technique=technique("prune_unstructured", sparsity=0.9, epochs=1))
+    shared = step("compress", zeroed, trained, technique=technique("cluster", clusters=8, epochs=1))
+    for name, runtime in (("onnx", "onnxruntime"), ("tflite", "litert"), ("openvino", "openvino"), ("torch", "torch")):
+        made, sparse = (step("export", each, format=name, runtime=runtime) for each in (shared, zeroed))
+        files, before = ([each.folder / file for file in each.facts["graphs"]["classifier"]] for each in (made, sparse))
+        coded = {path: coded_path(path) for path in files if coded_path(path).exists()}
+        assert coded, name
+        assert all(decode(small.read_bytes()) == path.read_bytes() for path, small in coded.items())
+        weights = sum(path.stat().st_size for path in coded)
+        assert sum(small.stat().st_size for small in coded.values()) < 0.35 * weights, name  # of 10 KB, the graph is a good part
+        assert bundle_bytes(files) < bundle_bytes(before) < file_bytes(before)
+    plain = step("export", trained, format="onnx", runtime="onnxruntime")
+    assert not coded_path(plain.folder / plain.facts["graphs"]["classifier"][0]).exists()
+
+
+def test_a_coded_file_that_does_not_come_back_is_no_artifact(step, trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = step("compress", trained, trained, technique=technique("cluster", clusters=8, epochs=1))
+    monkeypatch.setattr(export, "decode", lambda coded, limit: b"")
+    with pytest.raises(ParityError, match="does not give it back"):
+        step("export", shared, format="onnx", runtime="onnxruntime")
+
+
+def technique(name: str, **options: object) -> dict:
+    return {"kind": "technique", "name": name, "options": options}
