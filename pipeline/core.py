@@ -288,6 +288,9 @@ class Technique(ABC):
     def promise(self, before: Facts, after: Facts) -> Promise:
         """What the step should gain."""
 
+    def check(self, untrained: Callable[[], torch.nn.Module]) -> None:  # noqa: B027  # most options fit every model
+        """Refuses (UserError) options that do not fit the model, before any work; `untrained` builds its module."""
+
     def family(self, family: Spec) -> Spec:
         """The family of the compressed model; a technique that builds another one says which."""
         return family

@@ -10,16 +10,21 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.core import Json, Spec
+from pipeline.core import Domain, Json, Spec, Technique
+from pipeline.errors import UserError
 from pipeline.files import file_sha256
 from pipeline.options import values
-from pipeline.recipe import REFERENCE, ModelEntry, Recipe
+from pipeline.recipe import REFERENCE, ModelEntry, Recipe, Variant
 from pipeline.registry import find, names, source_file
 from pipeline.sources import digest
 from targets.runtimes._base import find as runtime_named
+
+if TYPE_CHECKING:
+    import torch
 
 YARDSTICK = "torch"
 STEPS = Path(__file__).resolve().parent / "steps"
@@ -105,6 +110,8 @@ class _Planner:
         self.data_hash = _hash([_named(recipe.data), [file_sha256(path) for path in files]])
         self.provers = {find("runtime", name).format: name for name in names("runtime")}
         """By format: the runtime that proves a file here, whatever runs it on the target."""
+        self.domain: Domain | None = None
+        """Of the data, read when a technique asks for the model."""
         self.steps: dict[str, Step] = {}
         self.cells: list[Cell] = []
 
@@ -132,10 +139,30 @@ class _Planner:
         for variant in self.recipe.variants:
             if variant.models is not None and entry.label not in variant.models:
                 continue
+            self._check(entry.family, variant)
             keys = [reference]
             for spec in variant.steps:
                 keys.append(self._technique(entry, variant.name, spec, keys[-1], reference))
             self._variant(entry, variant.name, variant.steps, tuple(keys))
+
+    def _check(self, family: Spec, variant: Variant) -> None:
+        """Options that name a model's layers are held against it now, not when it is trained."""
+        for index, spec in enumerate(variant.steps):
+            technique: Technique = spec.build()
+            try:
+                technique.check(partial(self._untrained, family))
+            except UserError as error:
+                raise UserError(f"{self.recipe.path.name}: {variant.name}.steps[{index}]: {error}") from None
+            family = technique.family(family)
+
+    def _untrained(self, family: Spec) -> torch.nn.Module:
+        import torch
+
+        if self.domain is None:
+            self.domain = self.recipe.data.build().load(Path(self.data["root"])).domain
+        with torch.random.fork_rng(devices=[]):
+            module: torch.nn.Module = family.build().build(self.domain)
+            return module
 
     def _train(self, entry: ModelEntry, seed: int) -> str:
         return self._step(

@@ -249,3 +249,25 @@ def test_more_seeds_train_and_judge_the_reference_again_and_nothing_else(planned
 def test_nonsense_seeds_are_refused(planned: Planner, seeds: str) -> None:
     with pytest.raises(UserError, match=r"models\[0\]: seeds must be a whole number from 1 to 100, found"):
         planned('model = "mlp",', f'model = "mlp", seeds = {seeds},')
+
+
+@pytest.mark.parametrize(
+    ("rank", "words"),
+    [
+        ('{ "1" = 17 }', "recipe.toml: pruned.steps[0]: low_rank: rank 17 of layer '1' is above its own, 16"),
+        ('{ "2" = 3 }', "recipe.toml: pruned.steps[0]: low_rank: rank: unknown layer '2'; (allowed: 1, 3)"),
+    ],
+)
+def test_ranks_that_a_model_cannot_have_are_refused_in_the_plan(planned: Planner, rank: str, words: str) -> None:
+    with pytest.raises(UserError) as refused:
+        planned('technique = "prune_structured", sparsity = 0.6', f'technique = "low_rank", rank = {rank}')
+    assert str(refused.value) == words
+
+
+def test_ranks_are_those_of_the_student(planned: Planner) -> None:
+    student = '{ technique = "distill", student = { hidden = [32] } }, { technique = "low_rank", rank = { "1" = %d } }'
+    text = RECIPE.replace(', { model = "lenet5" }', "")
+    old = '{ technique = "prune_structured", sparsity = 0.6 }'
+    assert planned(old, student % 20, text=text).steps
+    with pytest.raises(UserError, match=r"pruned.steps\[1\]: low_rank: rank 33 of layer '1' is above its own, 32"):
+        planned(old, student % 33, text=text)
