@@ -16,7 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 JOB, RESULT = "job.json", "result.json"
-SCHEMA = "edgepress.job/2"
+SCHEMA, SAMPLES = "edgepress.job/2", "edgepress.samples/2"
+"""Of a job, and of its result."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Whoever starts the runner sets these to the job's number of threads: libraries read them as they are imported."""
 

@@ -33,12 +33,11 @@ from typing import Any
 import numpy as np
 
 from targets.device import benchmark_model, host, power
-from targets.device.job import RESULT, THREAD_VARIABLES, Entry, Job, Judging, file_sha256, inside, read
+from targets.device.job import RESULT, SAMPLES, THREAD_VARIABLES, Entry, Job, Judging, file_sha256, inside, read
 from targets.device.sampling import Call, clock, curve, handicapped, interleaved, no_collection, plainly, sustained, timed, warm
 from targets.runtimes._base import Arrays, Runtime, Staged, Unsupported, find, one_line, present
 
 Json = dict[str, Any]
-SCHEMA = "edgepress.samples/2"
 FAILURES = (ValueError, RuntimeError, OSError, LookupError, TypeError, ArithmeticError, MemoryError, ImportError)
 TRY_SECONDS = 300
 """A candidate whose first calls take longer than this is given up."""
@@ -95,7 +94,7 @@ class Work:
             self._benchmark_model()
         environment["state_after"] = host.state()
         return {
-            "schema": SCHEMA,
+            "schema": SAMPLES,
             "environment": environment,
             "judged": judged,
             "candidates": self.candidates,

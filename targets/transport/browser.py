@@ -21,9 +21,8 @@ from pipeline.files import file_sha256, load_arrays, save_arrays
 from targets._result import RunFailed
 from targets.browser.session import Heard, Session
 from targets.device import judge
-from targets.device.job import RESULT, Job, inside, read
+from targets.device.job import RESULT, SAMPLES, Job, inside, read
 
-SCHEMA = "edgepress.samples/2"
 MOST_ASKED = 8 << 20
 """Bytes of inputs that are sent at a time; at least a row."""
 
@@ -137,4 +136,4 @@ def _write(body: Json, outputs: Arrays, result: Path) -> None:
             found["outputs"] = f"outputs-{number}.npz"
             save_arrays(result / found["outputs"], arrays)
     files = {path.name: [path.stat().st_size, file_sha256(path)] for path in sorted(result.glob("*.npz"))}
-    (result / RESULT).write_text(json.dumps({**body, "schema": SCHEMA, "files": files}))
+    (result / RESULT).write_text(json.dumps({**body, "schema": SAMPLES, "files": files}))

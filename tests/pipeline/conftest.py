@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline import facts
-from pipeline.core import Context, Dataset, Domain, Model, Spec, TensorSpec, Train
+from pipeline import facts, train
+from pipeline.core import Context, Dataset, Domain, Model, Spec, Technique, TensorSpec, Train
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,27 @@ def untrained(blobs: Dataset) -> Callable[..., Model]:
 @pytest.fixture
 def context(blobs: Dataset, untrained: Callable[..., Model], tmp_path: Path) -> Context:
     return Context(blobs, Train(epochs=2, batch=32), untrained(), 0, tmp_path, lambda *_: None)
+
+
+@pytest.fixture
+def goes_on(
+    untrained: Callable[..., Model], context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Technique], list[float]]:
+    """Kills a technique's step in the middle and does it again: as if nothing had been. How far the second time said it was."""
+    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+
+    def check(step: Technique) -> list[float]:
+        def kill(done: float, total: float, what: str = "") -> None:
+            if done > 1.4:
+                raise KeyboardInterrupt
+
+        seen: list[float] = []
+        whole = step.apply(untrained(), replace(context, scratch=tmp_path / "whole"))
+        broken = replace(context, scratch=tmp_path / "broken")
+        with pytest.raises(KeyboardInterrupt):
+            step.apply(untrained(), replace(broken, progress=kill))
+        resumed = step.apply(untrained(), replace(broken, progress=lambda done, total, what="": seen.append(done)))
+        assert all(torch.equal(a, b) for a, b in zip(resumed.module.parameters(), whole.module.parameters(), strict=True))
+        return seen
+
+    return check

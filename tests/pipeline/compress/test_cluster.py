@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 
 from pipeline import train
 from pipeline.compress._weights import zeros
 from pipeline.compress.cluster import Cluster, _numbers
 from pipeline.compress.prune_unstructured import PruneUnstructured
-from pipeline.core import Context, Model, Train
+from pipeline.core import Context, Model, Technique, Train
 
 Build = Callable[..., Model]
 
@@ -60,19 +59,5 @@ def test_training_the_centroids_recovers_what_sharing_cost(untrained: Build, con
     assert loss(Cluster(clusters=2, epochs=4), "b") < 0.9 * loss(Cluster(clusters=2, epochs=1, learning_rate=1e-9), "c")
 
 
-def test_a_killed_step_goes_on_as_if_nothing_had_been(
-    untrained: Build, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    step = Cluster(clusters=4, epochs=3)
-    whole = step.apply(untrained(), replace(context, scratch=tmp_path / "whole"))
-
-    def kill(done: float, total: float, what: str = "") -> None:
-        if done > 1.4:
-            raise KeyboardInterrupt
-
-    broken = replace(context, scratch=tmp_path / "broken")
-    with pytest.raises(KeyboardInterrupt):
-        step.apply(untrained(), replace(broken, progress=kill))
-    resumed = step.apply(untrained(), broken)
-    assert all(torch.equal(a, b) for a, b in zip(resumed.module.parameters(), whole.module.parameters(), strict=True))
+def test_a_killed_step_goes_on_as_if_nothing_had_been(goes_on: Callable[[Technique], list[float]]) -> None:
+    assert min(goes_on(Cluster(clusters=4, epochs=3))) >= 1.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline import facts, train
 from pipeline.compress.prune_structured import PruneStructured, _cut
-from pipeline.core import Context, Domain, Model, Spec, TensorSpec, Train
+from pipeline.core import Context, Domain, Model, Spec, Technique, TensorSpec, Train
 
 Build = Callable[..., Model]
 IMAGES = Domain("images", {"image": TensorSpec((1, 1, 12, 12))}, 10)
@@ -65,21 +65,5 @@ def test_pruning_a_trained_network_keeps_most_of_its_quality(untrained: Build, c
     assert after > before["accuracy"] - 0.1
 
 
-def test_a_killed_step_skips_the_rounds_that_were_done(
-    untrained: Build, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    step = PruneStructured(sparsity=0.5, rounds=2, epochs=4)
-    whole = step.apply(untrained(), replace(context, scratch=tmp_path / "whole"))
-
-    def kill(done: float, total: float, what: str = "") -> None:
-        if done > 1.4:
-            raise KeyboardInterrupt
-
-    broken = replace(context, scratch=tmp_path / "broken")
-    with pytest.raises(KeyboardInterrupt):
-        step.apply(untrained(), replace(broken, progress=kill))
-    seen: list[float] = []
-    resumed = step.apply(untrained(), replace(broken, progress=lambda done, total, what="": seen.append(done)))
-    assert min(seen) >= 1.0
-    assert all(torch.equal(a, b) for a, b in zip(resumed.module.parameters(), whole.module.parameters(), strict=True))
+def test_a_killed_step_skips_the_rounds_that_were_done(goes_on: Callable[[Technique], list[float]]) -> None:
+    assert min(goes_on(PruneStructured(sparsity=0.5, rounds=2, epochs=4))) >= 1.0

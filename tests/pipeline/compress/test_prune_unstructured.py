@@ -13,11 +13,10 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from pipeline import train
 from pipeline.compress._weights import weights, zeros
 from pipeline.compress.distill import Distill
 from pipeline.compress.prune_unstructured import PruneUnstructured, _score
-from pipeline.core import Context, Model, Spec, Unsupported
+from pipeline.core import Context, Model, Spec, Technique, Unsupported
 from pipeline.errors import UserError
 from pipeline.export.onnx_ import Onnx
 
@@ -93,22 +92,8 @@ def test_a_later_distillation_keeps_the_zeros(untrained: Build, context: Context
         assert not torch.equal(each, after)
 
 
-def test_a_killed_step_goes_on_as_if_nothing_had_been(
-    untrained: Build, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    step = PruneUnstructured(sparsity=0.8, epochs=3)
-    whole = step.apply(untrained(), replace(context, scratch=tmp_path / "whole"))
-
-    def kill(done: float, total: float, what: str = "") -> None:
-        if done > 1.4:
-            raise KeyboardInterrupt
-
-    broken = replace(context, scratch=tmp_path / "broken")
-    with pytest.raises(KeyboardInterrupt):
-        step.apply(untrained(), replace(broken, progress=kill))
-    resumed = step.apply(untrained(), broken)
-    assert all(torch.equal(a, b) for a, b in zip(resumed.module.parameters(), whole.module.parameters(), strict=True))
+def test_a_killed_step_goes_on_as_if_nothing_had_been(goes_on: Callable[[Technique], list[float]]) -> None:
+    assert min(goes_on(PruneUnstructured(sparsity=0.8, epochs=3))) >= 1.0
 
 
 def test_zeros_are_zeros_in_the_exported_file(untrained: Build, context: Context, tmp_path: Path) -> None:
