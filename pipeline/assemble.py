@@ -233,4 +233,5 @@ def _predicted(cell: Cell, outcomes: Mapping[str, Outcome]) -> Predicted | None:
         prod(promise.file_ratio for promise in promises),
         prod(promise.latency_ratio for promise in promises),
         ", ".join(dict.fromkeys(place for promise in promises for place in promise.where)),
+        facts[-1].parameters * facts[-1].coded_bits / (facts[0].parameters * facts[0].coded_bits),
     )

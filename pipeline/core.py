@@ -205,22 +205,31 @@ class Family(ABC):
 class Precision:
     """How an exporter is to lower a model; the weights of the Model stay float32.
 
-    `method` "static_int8": int8 weights (per output channel) and int8 activations whose ranges come from
-    `calibration_samples` samples of the training split.
+    `activations` "static": int8 activations whose ranges come from `calibration_samples` samples of the training split;
+    "dynamic": int8 activations whose ranges each call finds anew; "float": float activations. For the first two the
+    runtime's own quantizer makes `weight_bits` integers of the weights; for "float" the weights already lie on a grid of at
+    most so many bits (pipeline/compress/_grid.py) and a format stores each tensor in as few bits as it needs.
     """
 
-    method: Literal["static_int8"]
+    activations: Literal["static", "dynamic", "float"]
+    weight_bits: int = 8
     per_channel: bool = True
+    group: int | None = None
+    """So many neighbours along a weight's inputs share a scale; None: all that make one output channel do."""
+    calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
     calibration_samples: int = 256
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Size and work of a model: parameters, multiply-accumulates of one inference, bits a stored weight."""
+    """Size and work of a model: parameters, multiply-accumulates of one inference, mean bits of a weight."""
 
     parameters: int
     macs: int
-    weight_bits: int = 32
+    weight_bits: float = 32
+    """As the runtime's file stores it."""
+    coded_bits: float = 32
+    """As it travels, at best: the entropy of what the weights are."""
 
 
 @dataclass(frozen=True)
@@ -245,6 +254,8 @@ class Model:
     """Structure changes in order, each {"technique", "record"}: replayed, never pickled."""
     history: tuple[Json, ...] = ()
     """Every step so far, as the report prints it."""
+    adapter: tuple[str, ...] = ()
+    """Names of the parameters that travel in a file of their own, beside a graph that takes them as inputs."""
 
     def after(self, step: Json, **changes: Any) -> Model:
         """This model after one more step."""
@@ -266,12 +277,32 @@ class Context:
     train: Train
     """The training options of the recipe's preset, the default for fine-tuning."""
     reference: Model
-    """The uncompressed model: the teacher of a distillation."""
+    """The uncompressed model, or the one that the technique learns from."""
     seed: int
     scratch: Path
     """Where checkpoints of this step go; it survives a kill and is removed when the step is done."""
     progress: Progress
     device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a technique may look at before any work: its recipe's models, and the data that they are for."""
+
+    family: Spec
+    """Of the model that it is to change."""
+    models: Mapping[str, Spec]
+    """The recipe's models by name."""
+    domain: Callable[[], Domain]
+    """Reads the data the first time that it is asked for."""
+
+    def module(self, family: Spec | None = None) -> torch.nn.Module:
+        """A module as it is before training, of the model to change unless another family is said."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            built: torch.nn.Module = (family or self.family).build().build(self.domain())
+            return built
 
 
 class Technique(ABC):
@@ -288,8 +319,12 @@ class Technique(ABC):
     def promise(self, before: Facts, after: Facts) -> Promise:
         """What the step should gain."""
 
-    def check(self, untrained: Callable[[], torch.nn.Module]) -> None:  # noqa: B027  # most options fit every model
-        """Refuses (UserError) options that do not fit the model, before any work; `untrained` builds its module."""
+    def check(self, outlook: Outlook) -> None:  # noqa: B027  # most options fit every model
+        """Refuses (UserError) options that do not fit the model, before any work."""
+
+    def learns_from(self) -> str | None:
+        """The recipe's model whose reference is `Context.reference`; None: the model's own."""
+        return None
 
     def family(self, family: Spec) -> Spec:
         """The family of the compressed model; a technique that builds another one says which."""

@@ -31,6 +31,7 @@ def save(model: Model, folder: Path) -> list[Path]:
         "precision": asdict(model.precision) if model.precision else None,
         "surgery": list(model.surgery),
         "history": list(model.history),
+        "adapter": list(model.adapter),
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_text(json.dumps(body, indent=1, sort_keys=True))
@@ -65,6 +66,7 @@ def load(folder: Path) -> Model:
         precision=Precision(**body["precision"]) if body["precision"] else None,
         surgery=tuple(body["surgery"]),
         history=tuple(body["history"]),
+        adapter=tuple(body["adapter"]),
     )
 
 

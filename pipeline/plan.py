@@ -10,21 +10,17 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.core import Domain, Json, Spec, Technique
-from pipeline.errors import UserError
+from pipeline.core import Domain, Json, Outlook, Spec, Technique
+from pipeline.errors import UserError, unknown
 from pipeline.files import file_sha256
 from pipeline.options import values
 from pipeline.recipe import REFERENCE, ModelEntry, Recipe, Variant
 from pipeline.registry import find, names, source_file
 from pipeline.sources import digest
 from targets.runtimes._base import find as runtime_named
-
-if TYPE_CHECKING:
-    import torch
 
 YARDSTICK = "torch"
 STEPS = Path(__file__).resolve().parent / "steps"
@@ -142,27 +138,33 @@ class _Planner:
             self._check(entry.family, variant)
             keys = [reference]
             for spec in variant.steps:
-                keys.append(self._technique(entry, variant.name, spec, keys[-1], reference))
+                teacher: str | None = spec.build().learns_from()
+                given = reference if teacher is None else self._train(self._entry(teacher), self.recipe.seed)
+                keys.append(self._technique(entry, variant.name, spec, keys[-1], given))
             self._variant(entry, variant.name, variant.steps, tuple(keys))
 
     def _check(self, family: Spec, variant: Variant) -> None:
-        """Options that name a model's layers are held against it now, not when it is trained."""
+        """Options that name a model's layers, or another model, are held against them now, not when they are trained."""
+        models = {entry.label: entry.family for entry in self.recipe.models}
         for index, spec in enumerate(variant.steps):
             technique: Technique = spec.build()
+            where = f"{self.recipe.path.name}: {variant.name}.steps[{index}]"
+            teacher = technique.learns_from()
+            if teacher is not None and teacher not in models:
+                raise unknown("model", teacher, models, where)
             try:
-                technique.check(partial(self._untrained, family))
+                technique.check(Outlook(family, models, self._domain))
             except UserError as error:
-                raise UserError(f"{self.recipe.path.name}: {variant.name}.steps[{index}]: {error}") from None
+                raise UserError(f"{where}: {error}") from None
             family = technique.family(family)
 
-    def _untrained(self, family: Spec) -> torch.nn.Module:
-        import torch
+    def _entry(self, label: str) -> ModelEntry:
+        return next(entry for entry in self.recipe.models if entry.label == label)
 
+    def _domain(self) -> Domain:
         if self.domain is None:
             self.domain = self.recipe.data.build().load(Path(self.data["root"])).domain
-        with torch.random.fork_rng(devices=[]):
-            module: torch.nn.Module = family.build().build(self.domain)
-            return module
+        return self.domain
 
     def _train(self, entry: ModelEntry, seed: int) -> str:
         return self._step(

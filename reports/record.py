@@ -177,6 +177,8 @@ class Predicted:
     file_ratio: float
     latency_ratio: float
     where: str
+    bundle_ratio: float | None = None
+    """Of what travels; by the entropy of the weights."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, final
 
@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from pipeline.compress._called import only_called
 from pipeline.compress._factors import Ranks, Table, factorizable, factorized, structure, table
-from pipeline.core import Context, Domain, Facts, Json, Model, Promise, Technique, Unsupported
+from pipeline.core import Context, Domain, Facts, Json, Model, Outlook, Promise, Technique, Unsupported
 from pipeline.errors import UserError, unknown
 from pipeline.facts import measure
 
@@ -58,10 +58,10 @@ class LowRank(Technique):
         if len(given) > 1:
             raise UserError(f"low_rank: {' and '.join(given)} each say what is kept; give one of energy, budget and rank")
 
-    def check(self, untrained: Callable[[], torch.nn.Module]) -> None:
+    def check(self, outlook: Outlook) -> None:
         """Refuses names of layers that are none, and ranks that a layer cannot have."""
         if self.rank:
-            module = untrained()
+            module = outlook.module()
             _named(self.rank, _tables(module, [name for name, layer in module.named_modules() if name and factorizable(layer)]))
 
     def apply(self, model: Model, context: Context) -> Model:

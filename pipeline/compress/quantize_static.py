@@ -30,7 +30,7 @@ class QuantizeStatic(Technique):
 
     def apply(self, model: Model, context: Context) -> Model:
         """Sets the precision; the float weights stay as they are."""
-        precision = Precision("static_int8", self.per_channel, self.calibration_samples)
+        precision = Precision("static", per_channel=self.per_channel, calibration_samples=self.calibration_samples)
         return replace(model, precision=precision, facts=replace(model.facts, weight_bits=8))
 
     def promise(self, before: Facts, after: Facts) -> Promise:

@@ -25,7 +25,7 @@ def target_file(path: Path, suffix: str) -> Path:
 def calibration_samples(graph: Graph, precision: Precision, calibration: list[Arrays]) -> list[Arrays]:
     """The samples that the precision asks for, each holding exactly the graph's inputs in their declared types."""
     if not calibration:
-        raise UserError(f"precision {precision.method} needs calibration samples and got none")
+        raise UserError(f"int8 with {precision.activations} activations needs calibration samples and got none")
     return [_sample(graph, arrays) for arrays in calibration[: precision.calibration_samples]]
 
 

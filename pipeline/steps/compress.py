@@ -19,9 +19,10 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     context = Context(data, Train(**task["train"]), reference, task["seed"], tools.scratch, tools.progress, task["device"])
     compressed = technique.apply(model, context)
     family = compressed.family.build()
-    counted = facts.measure(family.graphs(compressed.module, data.domain))
+    graphs = family.graphs(compressed.module, data.domain)
     bits = compressed.facts.weight_bits
-    compressed = replace(compressed, facts=replace(counted, weight_bits=bits))
+    travels = min(bits, facts.coded_bits(graphs))
+    compressed = replace(compressed, facts=replace(facts.measure(graphs), weight_bits=bits, coded_bits=travels))
     compressed = compressed.after({"step": chosen.name, "options": chosen.options, "device": task["device"]})
     model_file.save(compressed, folder)
     return {"facts": asdict(compressed.facts)}

@@ -19,7 +19,7 @@ from pipeline.compress._factors import factorized, table
 from pipeline.compress.low_rank import LowRank, _keeping, _paying, _tables, _within
 from pipeline.compress.prune_structured import PruneStructured
 from pipeline.compress.quantize_static import QuantizeStatic
-from pipeline.core import Arrays, Context, Dataset, Model, Spec, Train, Unsupported
+from pipeline.core import Arrays, Context, Dataset, Model, Outlook, Spec, Train, Unsupported
 from pipeline.errors import UserError
 from pipeline.evaluate import module_predictor, one_by_one
 from pipeline.export._parity import check
@@ -219,7 +219,7 @@ def test_ranks_that_cannot_be_are_refused_before_any_training(untrained: Build, 
     technique: LowRank = Spec("technique", "low_rank", {"rank": rank}).build()
     model = untrained(name)
     with pytest.raises(UserError) as planned:
-        technique.check(lambda: model.module)
+        technique.check(Outlook(model.family, {}, lambda: model.domain))
     with pytest.raises(UserError) as applied:
         technique.apply(model, replace(context, progress=lambda *_: pytest.fail("training")))
     assert words in str(planned.value) and words in str(applied.value)

@@ -118,7 +118,7 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Export:
     @cache
     def once(form: str, architecture: str, int8: bool = False, again: bool = False) -> Exported:
         graph = Graph(build(architecture), INPUTS, ("logits",))
-        model = model_of(graph, Precision("static_int8", calibration_samples=32) if int8 else None)
+        model = model_of(graph, Precision("static", calibration_samples=32) if int8 else None)
         path = tmp_path_factory.mktemp(form) / f"{architecture}.v1"
         files = find("format", form)().export(model, graph, path, images(40, seed=1) if int8 else [], PROVENANCE)
         return Exported(graph, files, PREDICTORS[form](files))

@@ -129,7 +129,7 @@ def test_a_module_that_cannot_be_traced_is_unsupported_in_one_line_without_chatt
 def test_int8_without_calibration_samples_is_refused(form, tmp_path):
     graph = Graph(build("mlp"), INPUTS, ("logits",))
     with pytest.raises(UserError, match="needs calibration samples"):
-        find("format", form)().export(model_of(graph, Precision("static_int8")), graph, tmp_path / "x", [], {})
+        find("format", form)().export(model_of(graph, Precision("static")), graph, tmp_path / "x", [], {})
 
 
 def test_torch_writes_a_model_folder(tmp_path: Path):
@@ -146,5 +146,5 @@ def test_torch_writes_a_model_folder(tmp_path: Path):
 def test_torch_has_no_int8(tmp_path):
     graph = Graph(build("mlp"), INPUTS, ("logits",))
     with pytest.raises(Unsupported, match="torch eager runs float32"):
-        find("format", "torch")().export(model_of(graph, Precision("static_int8")), graph, tmp_path / "m", [], {})
+        find("format", "torch")().export(model_of(graph, Precision("static")), graph, tmp_path / "m", [], {})
     assert list(tmp_path.iterdir()) == []

@@ -42,7 +42,7 @@ def test_a_fresh_process_writes_the_same_bytes_without_a_word_to_the_terminal_or
     code = (
         "import sys; from pathlib import Path; from pipeline.core import Graph, Precision; from pipeline.registry import find;"
         "from tests.pipeline.export.conftest import INPUTS, PROVENANCE, build, images, model_of;"
-        "g = Graph(build('cnn'), INPUTS, ('logits',)); m = model_of(g, Precision('static_int8', calibration_samples=32));"
+        "g = Graph(build('cnn'), INPUTS, ('logits',)); m = model_of(g, Precision('static', calibration_samples=32));"
         "find('format', 'openvino')().export(m, g, Path(sys.argv[1]), images(40, seed=1), PROVENANCE);"
         "assert 'openvino' in sys.modules and sys.modules['openvino_telemetry'] is None"
     )

@@ -44,7 +44,7 @@ def test_int8_loads_and_keeps_logits_and_states(form: str, kind: str, tmp_path: 
         {name: draw.uniform(-1, 1, spec.shape).astype(np.float32) * (4 if name == "x" else 1) for name, spec in inputs.items()}
         for _ in range(64)
     ]
-    model = model_of(graph, Precision("static_int8", calibration_samples=32))
+    model = model_of(graph, Precision("static", calibration_samples=32))
     predict = PREDICTORS[form](find("format", form)().export(model, graph, tmp_path / "step", samples[:32], {}))
     for name in graph.outputs:
         wanted, found = (np.array([each(arrays)[name] for arrays in samples]) for each in (lambda a: run(graph, a), predict))

@@ -88,14 +88,14 @@ def test_an_unknown_type_is_said_in_one_line():
 
 def test_calibration_takes_as_many_samples_as_the_precision_says_and_only_the_inputs():
     samples = [{"x": np.ones((1, 2)), "label": np.ones(1)}] * 5
-    found = calibration_samples(_graph(abs), Precision("static_int8", calibration_samples=3), samples)
+    found = calibration_samples(_graph(abs), Precision("static", calibration_samples=3), samples)
     assert len(found) == 3 and set(found[0]) == {"x"} and found[0]["x"].dtype == np.float32
 
 
 @pytest.mark.parametrize(("sample", "message"), [({"y": np.ones(1)}, "lacks"), ({"x": np.ones((2, 2))}, r"has shape \[2, 2\]")])
 def test_a_calibration_sample_that_does_not_fit_is_refused(sample, message):
     with pytest.raises(UserError, match=message):
-        calibration_samples(_graph(abs), Precision("static_int8"), [sample])
+        calibration_samples(_graph(abs), Precision("static"), [sample])
 
 
 def test_quiet_holds_back_what_every_layer_prints(capfd):
