@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -53,3 +54,12 @@ def _rows(weight: torch.Tensor, group: int | None) -> torch.Tensor:
 def _rounded(rows: torch.Tensor, step: torch.Tensor, bits: int) -> torch.Tensor:
     top = levels(bits)
     return (rows / step).round().clamp(-top, top) * step
+
+
+def misfit(group: int | None, tensors: Mapping[str, torch.Tensor]) -> str | None:
+    """What is wrong with a group that does not divide the inputs of every weight: the first that it does not fit."""
+    for name, each in tensors.items():
+        inputs = each[0].numel()
+        if group and inputs % group:
+            return f"group {group} does not divide the {inputs} inputs of {name!r}; it has to divide those of every weight"
+    return None

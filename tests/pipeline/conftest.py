@@ -51,13 +51,13 @@ def context(blobs: Dataset, untrained: Callable[..., Model], tmp_path: Path) -> 
 @pytest.fixture
 def goes_on(
     untrained: Callable[..., Model], context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Technique], list[float]]:
+) -> Callable[..., list[float]]:
     """Kills a technique's step in the middle and does it again: as if nothing had been. How far the second time said it was."""
     monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
-    def check(step: Technique) -> list[float]:
+    def check(step: Technique, after: float = 1.4) -> list[float]:
         def kill(done: float, total: float, what: str = "") -> None:
-            if done > 1.4:
+            if done > after:
                 raise KeyboardInterrupt
 
         seen: list[float] = []
