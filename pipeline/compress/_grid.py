@@ -17,6 +17,11 @@ def levels(bits: int) -> int:
     return int(2 ** (bits - 1)) - 1
 
 
+def stored(bits: int) -> int:
+    """What integers of so many bits take in a file: formats have 4 and 8."""
+    return 4 if bits <= 4 else 8
+
+
 def scales(weight: torch.Tensor, bits: int, group: int | None = None, *, clip: bool = True) -> torch.Tensor:
     """The step of the grid, [out, groups, 1], for weights [out, ...] whose other dimensions are the inputs.
 

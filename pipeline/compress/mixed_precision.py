@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
@@ -10,7 +11,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, MinLen
 
 from pipeline.compress._fake_quantization import Widths, rounded, trained_rounded
-from pipeline.compress._grid import misfit
+from pipeline.compress._grid import misfit, on_grid, scales, stored
 from pipeline.compress._weights import weights
 from pipeline.core import Array, Context, Facts, Family, Model, Outlook, Precision, Promise, Technique, Unsupported
 from pipeline.errors import UserError
@@ -32,10 +33,11 @@ class MixedPrecision(Technique):
 
         minimise  sum D(l, b(l))   under   sum n(l) * b(l) <= mean_bits * sum n(l)
 
-    where D(l, b) is by how much the loss on validation samples rises when only that tensor is rounded to b bits, measured
-    (as the sensitivities in HAWQ-V3, Yao et al. 2021, arXiv:2011.10680, are estimated from second derivatives). Weights are
-    then rounded to symmetric grids with clipped scales, per output channel or `group`; activations stay float. The history
-    of the model has the sensitivities and the bits that were chosen.
+    (as HAWQ-V3, Yao et al. 2021, arXiv:2011.10680), where D(l, b) is the squared error of the model's outputs on validation
+    samples, relative to their squares, when that tensor alone is rounded to b bits (the SQNR of Lin et al. 2016,
+    arXiv:1511.06393, measured). Rises of the loss itself are a tenth as large as their noise. Weights are rounded to symmetric
+    grids with clipped scales, per output channel or `group`; activations stay float. Files hold integers of 4 and of 8 bits:
+    other widths are stored as the next of these. The history has the errors and the bits that were chosen.
 
     It does not pay where all layers are alike, nor in time: runtimes multiply the weights as floats, having unpacked them.
     """
@@ -44,12 +46,12 @@ class MixedPrecision(Technique):
     """Mean bits of a weight, scales not counted; 5 when no other option says how much."""
     quality: Annotated[float, Ge(0)] | None = None
     """Instead: the metric may become so much worse on the validation samples, in its unit; the fewest bits that keep it."""
-    bits: Annotated[tuple[Annotated[int, Ge(2), Le(8)], ...], MinLen(2)] = (8, 6, 4, 3, 2)
+    bits: Annotated[tuple[Annotated[int, Ge(2), Le(8)], ...], MinLen(2)] = (8, 4)
     """What a tensor can get."""
     group: Annotated[int, Ge(2)] | None = None
     """So many neighbours along a weight's inputs share a scale; None: all of an output channel."""
     samples: Annotated[int, Ge(1)] = 1024
-    """Of the validation split: what sensitivities and quality are measured on."""
+    """Of the validation split: what errors and quality are measured on."""
     epochs: Annotated[int, Ge(0)] = 0
     """Of training on with the chosen bits, as in `quantize_aware`."""
     teacher: Annotated[float, Ge(0), Le(1)] = 0.0
@@ -80,7 +82,7 @@ class MixedPrecision(Technique):
         if not context.data.size("validation"):
             raise Unsupported("mixed_precision measures on validation samples, and the data set has none")
         sizes = {name: each.numel() for name, each in weights(model.module).items()}
-        table = self._sensitivities(model.module, family, context, options)
+        table = self._errors(model.module, family, context, options)
         if self.quality is None:
             chosen = assigned(table, [*sizes.values()], options, self.mean_bits or max(MEAN_BITS, min(options)))
         else:
@@ -96,9 +98,9 @@ class MixedPrecision(Technique):
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
-        mean = sum(sizes[name] * bits for name, bits in widths.items()) / sum(sizes.values())
+        mean = sum(sizes[name] * stored(bits) for name, bits in widths.items()) / sum(sizes.values())
         rows = {name: [float(f"{value:.3g}") for value in row] for name, row in zip(sizes, table, strict=True)}
-        found = {"step": "mixed_precision: found", "options": {"bits": options, "loss_rises": rows, "chosen": widths}}
+        found = {"step": "mixed_precision: found", "options": {"bits": options, "errors": rows, "chosen": widths}}
         precision = Precision("float", max(chosen), group=self.group)
         return replace(model, module=module, precision=precision, facts=replace(model.facts, weight_bits=mean)).after(found)
 
@@ -106,17 +108,28 @@ class MixedPrecision(Technique):
         """Bytes fall with the bits; the time stays."""
         return Promise(min(1.0, after.weight_bits / before.weight_bits), 1.0, ("file", "bundle"))
 
-    def _sensitivities(self, module: torch.nn.Module, family: Family, context: Context, options: Sequence[int]) -> Array:
-        """[tensors, options], nats or whatever the loss is in: never less with fewer bits, which only noise would say."""
-        names = list(weights(module))
-        whole = _loss(module, family, context, self.samples)
-        table = np.zeros((len(names), len(options)))
-        for row, name in enumerate(names):
-            context.progress(row / len(names), 1 + self.epochs, f"sensitivity of {name}")
-            for column, bits in enumerate(options):
-                alone = rounded(module, {name: bits}, self.group)
-                table[row, column] = _loss(alone, family, context, self.samples) - whole
-        return np.maximum.accumulate(np.maximum(table, 0), axis=1)
+    def _errors(self, module: torch.nn.Module, family: Family, context: Context, options: Sequence[int]) -> Array:
+        """[tensors, options]: the share of the outputs' squares that each tensor's rounding costs."""
+        import torch
+
+        module = copy.deepcopy(module).eval()
+        tensors = weights(module)
+        count = min(self.samples, context.data.size("validation"))
+        lost, whole = np.zeros((len(tensors), len(options))), 0.0
+        for start in range(0, count, context.train.batch):
+            index = slice(start, min(start + context.train.batch, count))
+            batch = {name: torch.from_numpy(array) for name, array in context.data.batch("validation", index).items()}
+            wanted = _outputs(module, family, batch)
+            whole += sum(float(each.square().sum()) for each in wanted.values())
+            for row, (name, weight) in enumerate(tensors.items()):
+                done = (start + row / len(tensors) * (index.stop - start)) / count
+                context.progress(done, 1 + self.epochs, f"errors of {name}")
+                for column, bits in enumerate(options):
+                    kept, weight.data = weight.data, on_grid(weight.data, scales(weight.data, bits, self.group), bits)
+                    found = _outputs(module, family, batch)
+                    lost[row, column] += sum(float((found[key] - wanted[key]).square().sum()) for key in wanted)
+                    weight.data = kept
+        return lost / max(whole, np.finfo(np.float64).tiny)
 
     def _fewest(
         self,
@@ -154,24 +167,24 @@ class MixedPrecision(Technique):
         return best
 
 
-def assigned(losses: Array, sizes: Sequence[int], options: Sequence[int], mean_bits: float) -> list[int]:
-    """The bits of each tensor, of `options`, with the least sum of `losses` [tensors, options] within the mean bits.
+def assigned(errors: Array, sizes: Sequence[int], options: Sequence[int], mean_bits: float) -> list[int]:
+    """The bits of each tensor, of `options`, with the least sum of `errors` [tensors, options] within the mean bits.
 
     >>> assigned(np.array([[0.0, 1.0], [0.0, 9.0]]), [100, 100], [8, 4], mean_bits=6)
     [4, 8]
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    tensors, columns = losses.shape
+    tensors, columns = errors.shape
     bits = np.asarray(options)
     one_each = np.kron(np.eye(tensors), np.ones(columns))
     used = np.outer(sizes, bits).ravel()
-    # The solver's tolerances are absolute, so losses become large; of two equal ones the smaller tensor is wanted.
-    scaled = 1e6 * losses / max(float(losses.max()), np.finfo(np.float64).tiny)
+    # The solver's tolerances are absolute, so errors become large; of two equal ones the smaller tensor is wanted.
+    scaled = 1e6 * errors / max(float(errors.max()), np.finfo(np.float64).tiny)
     price = 1e-3 * used / used.sum()
     found = milp(
         scaled.ravel() + price,
-        integrality=np.ones(losses.size),
+        integrality=np.ones(errors.size),
         bounds=Bounds(0, 1),
         constraints=[LinearConstraint(one_each, 1, 1), LinearConstraint(used[None], 0, mean_bits * sum(sizes))],
         options={"mip_rel_gap": 0},
@@ -179,16 +192,9 @@ def assigned(losses: Array, sizes: Sequence[int], options: Sequence[int], mean_b
     return [int(bits[row.argmax()]) for row in found.x.reshape(tensors, columns)]
 
 
-def _loss(module: torch.nn.Module, family: Family, context: Context, samples: int) -> float:
-    """The family's mean loss over the first validation samples, as in use: no dropout, running statistics."""
+def _outputs(module: torch.nn.Module, family: Family, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What the training pass gives, as in use: no dropout, running statistics."""
     import torch
 
-    module.eval()
-    count = min(samples, context.data.size("validation"))
-    total = 0.0
-    for start in range(0, count, context.train.batch):
-        index = slice(start, min(start + context.train.batch, count))
-        batch = {name: torch.from_numpy(array) for name, array in context.data.batch("validation", index).items()}
-        with torch.no_grad():
-            total += float(family.loss(family.forward(module, batch), batch)) * (index.stop - index.start)
-    return total / count
+    with torch.no_grad():
+        return {name: each.double() for name, each in family.forward(module, batch).items() if each.is_floating_point()}

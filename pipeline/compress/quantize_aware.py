@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, final
 from annotated_types import Ge, Gt, Le
 
 from pipeline.compress._fake_quantization import trained_rounded
-from pipeline.compress._grid import misfit
+from pipeline.compress._grid import misfit, stored
 from pipeline.compress._weights import weights
 from pipeline.core import Context, Facts, Model, Outlook, Precision, Promise, Technique
 from pipeline.errors import UserError
@@ -70,7 +70,8 @@ class QuantizeAware(Technique):
         )
         samples = self.calibration_samples
         precision = Precision(self.activations, self.weight_bits, group=self.group, calibration_samples=samples)
-        return replace(model, module=module, precision=precision, facts=replace(model.facts, weight_bits=self.weight_bits))
+        bits = 8 if self.activations == "static" else stored(self.weight_bits)
+        return replace(model, module=module, precision=precision, facts=replace(model.facts, weight_bits=bits))
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """Bytes fall with the bits; time halves where int8 kernels are used."""

@@ -62,6 +62,14 @@ def test_an_assignment_keeps_its_bound_and_none_is_better(data: st.DataObject) -
     assert total(found) <= least + 1e-6 * losses.max()
 
 
+def test_facts_count_what_files_store(trained: Model, context: Context) -> None:
+    mixed = MixedPrecision(mean_bits=5, bits=(6, 3), samples=64).apply(trained, context)
+    sizes = {name: each.numel() for name, each in weights(mixed.module).items()}
+    held = {name: {6: 8, 3: 4}[bits] for name, bits in chosen(mixed).items()}
+    assert set(held.values()) == {4, 8}
+    assert mixed.facts.weight_bits == pytest.approx(sum(sizes[name] * held[name] for name in sizes) / sum(sizes.values()))
+
+
 def test_of_two_equal_assignments_the_smaller_is_taken() -> None:
     assert assigned(np.zeros((3, 4)), [100, 20, 3000], OPTIONS, mean_bits=6) == [2, 2, 2]
 
@@ -70,30 +78,29 @@ def test_of_two_equal_assignments_the_smaller_is_taken() -> None:
 def test_the_model_has_the_bits_that_it_says(trained: Model, context: Context, mean_bits: float) -> None:
     mixed = MixedPrecision(mean_bits=mean_bits, bits=(8, 4, 3, 2), samples=64).apply(trained, context)
     assert mean(mixed) <= mean_bits
-    assert mixed.facts.weight_bits == pytest.approx(mean(mixed))
     assert mixed.precision == Precision("float", max(chosen(mixed).values()))
     alone = rounded(trained.module, chosen(mixed))
     assert all(torch.equal(each, weights(alone)[name]) for name, each in weights(mixed.module).items())
     found = mixed.history[-1]["options"]
     assert found["bits"] == OPTIONS
-    assert found["loss_rises"].keys() == found["chosen"].keys() == weights(trained.module).keys()
-    assert all(row == sorted(row) for row in found["loss_rises"].values())
+    assert found["errors"].keys() == found["chosen"].keys() == weights(trained.module).keys()
+    assert all(row == sorted(row) for row in found["errors"].values())  # fewer bits, larger errors
 
 
 def test_a_tensor_that_changes_nothing_gets_the_fewest_bits(trained: Model, context: Context) -> None:
     with torch.no_grad():
         trained.module[5].weight.zero_()  # the last layer: nothing that comes before it can be seen
-    mixed = MixedPrecision(mean_bits=8, samples=64).apply(trained, context)
+    mixed = MixedPrecision(mean_bits=8, bits=(8, 2), samples=64).apply(trained, context)
     assert set(chosen(mixed).values()) == {2}
 
 
 def test_a_quality_is_kept_with_fewer_bits_than_the_most(trained: Model, context: Context) -> None:
     family = trained.family.build()
-    mixed = MixedPrecision(quality=0.02).apply(trained, context)
+    mixed = MixedPrecision(quality=0.02, bits=(8, 4, 2)).apply(trained, context)
     values = [train._validate(model.module, family, context) for model in (trained, mixed)]
     assert values[1] >= values[0] - 0.02
     assert mean(mixed) < 6
-    generous = MixedPrecision(quality=1.0).apply(trained, context)
+    generous = MixedPrecision(quality=1.0, bits=(8, 4, 2)).apply(trained, context)
     assert mean(generous) < 2.1
 
 
@@ -115,7 +122,7 @@ def test_training_on_recovers_what_few_bits_lose(trained: Model, context: Contex
     batch = {key: torch.from_numpy(value) for key, value in context.data.batch("train", slice(None)).items()}
 
     def loss(epochs: int) -> float:
-        step = MixedPrecision(mean_bits=2.1, epochs=epochs, samples=64)
+        step = MixedPrecision(mean_bits=2.1, bits=(8, 4, 2), epochs=epochs, samples=64)
         mixed = step.apply(trained, replace(context, scratch=tmp_path / str(epochs)))
         with torch.no_grad():
             return float(family.loss(family.forward(mixed.module, batch), batch))
