@@ -20,7 +20,7 @@ from pipeline.evaluate import collect, module_predictor
 if TYPE_CHECKING:
     import torch
 
-MEAN_BITS = 5.0
+MEAN_BITS = 6.0
 """Where no option says how much."""
 HALVINGS = 6
 """Of the interval of mean bits in which a quality is looked for: to a tenth of a bit."""
@@ -43,7 +43,7 @@ class MixedPrecision(Technique):
     """
 
     mean_bits: Annotated[float, Ge(2), Le(8)] | None = None
-    """Mean bits of a weight, scales not counted; 5 when no other option says how much."""
+    """Mean bits of a weight, scales not counted; 6 when no other option says how much."""
     quality: Annotated[float, Ge(0)] | None = None
     """Instead: the metric may become so much worse on the validation samples, in its unit; the fewest bits that keep it."""
     bits: Annotated[tuple[Annotated[int, Ge(2), Le(8)], ...], MinLen(2)] = (8, 4)
