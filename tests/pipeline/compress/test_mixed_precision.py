@@ -132,7 +132,7 @@ def test_training_on_recovers_what_few_bits_lose(trained: Model, context: Contex
 
 def test_what_was_pruned_stays_zero(trained: Model, context: Context, tmp_path: Path) -> None:
     pruned = PruneUnstructured(sparsity=0.8, epochs=1).apply(trained, replace(context, scratch=tmp_path / "pruned"))
-    mixed = MixedPrecision(epochs=1, samples=64).apply(pruned, replace(context, scratch=tmp_path / "mixed"))
+    mixed = MixedPrecision(mean_bits=8, bits=(8, 7), epochs=1, samples=64).apply(pruned, replace(context, scratch=tmp_path / "m"))
     assert all(not weights(mixed.module)[name][each == 0].any() for name, each in weights(pruned.module).items())
 
 
@@ -179,3 +179,14 @@ def test_without_validation_samples_nothing_can_be_measured(trained: Model, cont
     data = replace(context.data, splits={**context.data.splits, "validation": none})
     with pytest.raises(Unsupported, match="the data set has none"):
         MixedPrecision().apply(trained, replace(context, data=data))
+
+
+def test_each_error_is_of_one_tensor_alone(trained: Model, context: Context) -> None:
+    found = MixedPrecision(samples=64)._errors(trained.module, trained.family.build(), context, [4, 2])
+    images = torch.from_numpy(context.data.splits["validation"]["image"][:64])
+    with torch.no_grad():
+        wanted = trained.module(images)
+        for row, name in zip(found, weights(trained.module), strict=True):
+            for error, bits in zip(row, (4, 2), strict=True):
+                lost = (rounded(trained.module, {name: bits})(images) - wanted).square().sum() / wanted.square().sum()
+                assert error == pytest.approx(float(lost), rel=1e-3)
