@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from pipeline.core import Arrays, Graph, Json, Model, Precision
 from pipeline.export._common import calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model, strip
+from pipeline.export._onnx_weights import store_found, store_recurrent
 from pipeline.export._quiet import quiet
-from pipeline.export._recurrent import store_onnx_as_int8
 
 if TYPE_CHECKING:
     import onnx
+
+PERCENTILE = 99.99
+"""Of all values that a tensor took in calibration, half of the rest cut off at each end."""
 
 
 @final
@@ -36,11 +39,21 @@ class Onnx:
         """Writes `path`.onnx; the same model gives the same bytes."""
         proto = float_model(graph)
         if model.precision is not None:
-            proto = _static_int8(proto, model.precision, calibration_samples(graph, model.precision, calibration))
+            proto = _lowered(proto, graph, model.precision, calibration)
         proto.metadata_props.add(key="edgepress", value=provenance_json(provenance))
         file = target_file(path, ".onnx")
         file.write_bytes(proto.SerializeToString(deterministic=True))
         return [file]
+
+
+def _lowered(proto: onnx.ModelProto, graph: Graph, precision: Precision, calibration: list[Arrays]) -> onnx.ModelProto:
+    match precision.activations:
+        case "static":
+            return _static_int8(proto, precision, calibration_samples(graph, precision, calibration))
+        case "dynamic":
+            return _dynamic_int8(proto, precision)
+        case "float":
+            return store_found(proto, precision)
 
 
 def _static_int8(model: onnx.ModelProto, precision: Precision, samples: list[Arrays]) -> onnx.ModelProto:
@@ -60,9 +73,26 @@ def _static_int8(model: onnx.ModelProto, precision: Precision, samples: list[Arr
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
+            calibrate_method={
+                "minmax": CalibrationMethod.MinMax,
+                "percentile": CalibrationMethod.Percentile,
+                "entropy": CalibrationMethod.Entropy,
+            }[precision.calibration],
+            # Not symmetric, which is its default for percentiles: behind a ReLU half of the levels would stay unused.
+            extra_options={"CalibTensorRangeSymmetric": False, "CalibPercentile": PERCENTILE},
         )
-        return store_onnx_as_int8(strip(onnx.load(file)), precision.per_channel)
+        return store_recurrent(strip(onnx.load(file)), precision.per_channel)
+
+
+def _dynamic_int8(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        file = Path(folder) / "int8.onnx"
+        quantize_dynamic(model, file, per_channel=precision.per_channel, reduce_range=True, weight_type=QuantType.QInt8)
+        return store_recurrent(strip(onnx.load(file)), precision.per_channel)
 
 
 def _reader(samples: list[Arrays]) -> Any:

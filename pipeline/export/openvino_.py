@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
 from pipeline.export._common import calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model
+from pipeline.export._openvino_weights import RECURRENT_WEIGHTS, store_found, store_recurrent
 from pipeline.export._quiet import quiet
-from pipeline.export._recurrent import OPENVINO_WEIGHTS, store_openvino_as_int8
 from pipeline.export._trace import refusal
 from targets.runtimes._openvino import library
 
 if TYPE_CHECKING:
     import onnx
+
+OUTLIERS = 1e-4
+"""Fraction of a sample's values that a percentile leaves out at each end."""
 
 
 @final
@@ -36,15 +39,33 @@ class Openvino:
 
     def export(self, model: Model, graph: Graph, path: Path, calibration: list[Arrays], provenance: Json) -> list[Path]:
         """Writes `path`.xml and `path`.bin; the same model gives the same bytes."""
+        if model.precision is not None:
+            _refuse(model.precision)
         converted = _read(float_model(graph))
         if model.precision is not None:
-            converted = _static_int8(converted, model.precision, calibration_samples(graph, model.precision, calibration))
-            store_openvino_as_int8(converted, model.precision.per_channel)
+            converted = _lowered(converted, graph, model.precision, calibration)
         _make_reproducible(converted)
         converted.set_rt_info(provenance_json(provenance), ["edgepress", "provenance"])
         files = [target_file(path, suffix) for suffix in self.suffixes]
         library().save_model(converted, files[0], compress_to_fp16=False)
         return files
+
+
+def _refuse(precision: Precision) -> None:
+    if precision.activations == "dynamic":
+        raise Unsupported(
+            "no OpenVINO file says that each call is to quantize its activations: the CPU plugin does so of itself for layers of "
+            "compressed weights where the processor has VNNI or AMX, and elsewhere computes in float; NNCF has no such mode"
+        )
+    if precision.calibration == "entropy":
+        raise Unsupported("NNCF has no calibration by entropy; it has minmax and percentile")
+
+
+def _lowered(model: Any, graph: Graph, precision: Precision, calibration: list[Arrays]) -> Any:
+    if precision.activations == "float":
+        return store_found(model, precision)
+    quantized = _static_int8(model, precision, calibration_samples(graph, precision, calibration))
+    return store_recurrent(quantized, precision.per_channel)
 
 
 def _read(proto: onnx.ModelProto) -> Any:
@@ -65,7 +86,6 @@ def _static_int8(model: Any, precision: Precision, samples: list[Arrays]) -> Any
     with quiet():
         import nncf
         from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix, QuantizationParameters
-        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
         nncf.set_log_level(logging.ERROR)
         return nncf.quantize(
@@ -74,14 +94,29 @@ def _static_int8(model: Any, precision: Precision, samples: list[Arrays]) -> Any
             subset_size=len(samples),
             fast_bias_correction=True,
             # It would give a recurrent operation's input and state one scale: outputs of an LSTM then correlate 0.75.
-            ignored_scope=nncf.IgnoredScope(types=[*OPENVINO_WEIGHTS], validate=False),
+            ignored_scope=nncf.IgnoredScope(types=[*RECURRENT_WEIGHTS], validate=False),
             advanced_parameters=AdvancedQuantizationParameters(
                 overflow_fix=OverflowFix.ENABLE,
-                # The default averages the samples' ranges and so clips half of them: 3 times the error here.
-                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+                activations_range_estimator_params=_range(precision.calibration),
                 weights_quantization_params=QuantizationParameters(per_channel=precision.per_channel),
             ),
         )
+
+
+def _range(calibration: str) -> Any:
+    """How NNCF is to find an activation's range: the widest of all samples, each whole or between its outer quantiles.
+
+    Its default averages the samples' ranges and so clips half of them: 3 times the error here.
+    """
+    from nncf.quantization import range_estimator as nncf
+
+    if calibration == "minmax":
+        return nncf.RangeEstimatorParametersSet.MINMAX
+    quantile = nncf.StatisticsType.QUANTILE
+    return nncf.RangeEstimatorParameters(
+        min=nncf.StatisticsCollectorParameters(quantile, nncf.AggregatorType.MIN, quantile_outlier_prob=OUTLIERS),
+        max=nncf.StatisticsCollectorParameters(quantile, nncf.AggregatorType.MAX, quantile_outlier_prob=OUTLIERS),
+    )
 
 
 def _make_reproducible(model: Any) -> None:

@@ -12,9 +12,12 @@ from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
 from pipeline.export._common import calibration_samples, provenance_json, target_file
 from pipeline.export._quiet import quiet
 from pipeline.export._tflite_file import finished
+from pipeline.export._tflite_weights import store_found
 from pipeline.export._trace import REFUSALS, exportable, refusal
 
 SIGNATURE = "serving_default"
+PERCENTILE = 99.0
+"""Of the samples' smallest and largest values, which are all that ai-edge-quantizer sees."""
 
 
 @final
@@ -33,9 +36,11 @@ class Tflite:
 
     def export(self, model: Model, graph: Graph, path: Path, calibration: list[Arrays], provenance: Json) -> list[Path]:
         """Writes `path`.tflite; the same model gives the same bytes."""
+        if model.precision is not None and model.precision.calibration == "entropy":
+            raise Unsupported("ai-edge-quantizer sees each sample's smallest and largest value only, which make no entropy")
         content = _convert(graph)
         if model.precision is not None:
-            content = _static_int8(content, model.precision, calibration_samples(graph, model.precision, calibration))
+            content = _lowered(content, graph, model.precision, calibration)
         file = target_file(path, ".tflite")
         file.write_bytes(finished(content, list(graph.inputs), graph.outputs, provenance_json(provenance)))
         return [file]
@@ -52,6 +57,30 @@ def _convert(graph: Graph) -> bytes:
         raise Unsupported(refusal("litert_torch cannot convert the module", error)) from error
 
 
+def _lowered(content: bytes, graph: Graph, precision: Precision, calibration: list[Arrays]) -> bytes:
+    match precision.activations:
+        case "static":
+            return _static_int8(content, precision, calibration_samples(graph, precision, calibration))
+        case "dynamic":
+            return _dynamic_int8(content, precision)
+        case "float":
+            return store_found(
+                content, precision, [each.detach().numpy() for each in graph.module.parameters() if each.dim() == 1]
+            )
+
+
+def _dynamic_int8(content: bytes, precision: Precision) -> bytes:
+    with quiet():
+        from ai_edge_quantizer import qtyping, quantizer
+        from ai_edge_quantizer.recipe_manager import RecipeManager
+
+        recipes = RecipeManager()
+        recipes.add_dynamic_config(
+            regex=".*", operation_name=qtyping.TFLOperationName.ALL_SUPPORTED, num_bits=8, granularity=_granularity(precision)
+        )
+        return bytes(quantizer.Quantizer(content, recipes.get_quantization_recipe()).quantize().quantized_model)
+
+
 def _static_int8(content: bytes, precision: Precision, samples: list[Arrays]) -> bytes:
     with quiet():
         from ai_edge_quantizer import calibrator, quantizer
@@ -59,24 +88,39 @@ def _static_int8(content: bytes, precision: Precision, samples: list[Arrays]) ->
 
         recipes = _recipe(precision)
         # The default keeps a moving average of the samples' ranges and so clips half of them: 10 times the error here.
-        calibration = calibrator.Calibrator(content, num_threads=1, qsv_update_func=min_max_update)
+        update = min_max_update if precision.calibration == "minmax" else _percentiles
+        calibration = calibrator.Calibrator(content, num_threads=1, qsv_update_func=update)
         calibration.calibrate({SIGNATURE: [_positional(sample) for sample in samples]}, recipes)
         quantized = quantizer.Quantizer(content, recipes.get_quantization_recipe())
         return bytes(quantized.quantize(calibration.get_model_qsvs()).quantized_model)
+
+
+def _percentiles(before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """A range that leaves out the widest of the samples' ranges, at each end; all ends that were seen are kept beside it."""
+    ends = {side: np.append(before.get(f"every_{side}", before.get(side, [])), new[side]) for side in ("min", "max")}
+    cut = {"min": 100 - PERCENTILE, "max": PERCENTILE}
+    made = {side: np.percentile(ends[side], cut[side]).astype(np.float32).reshape(np.shape(new[side])) for side in ends}
+    return {**made, **{f"every_{side}": ends[side] for side in ends}}
+
+
+def _granularity(precision: Precision) -> Any:
+    from ai_edge_quantizer.qtyping import QuantGranularity
+
+    return QuantGranularity.CHANNELWISE if precision.per_channel else QuantGranularity.TENSORWISE
 
 
 def _recipe(precision: Precision) -> Any:
     from ai_edge_quantizer import qtyping
     from ai_edge_quantizer.recipe_manager import AlgorithmName, RecipeManager
 
-    operations, granularity = qtyping.TFLOperationName, qtyping.QuantGranularity
+    operations = qtyping.TFLOperationName
     recipes = RecipeManager()
     recipes.add_static_config(
         regex=".*",
         operation_name=operations.ALL_SUPPORTED,
         activation_num_bits=8,
         weight_num_bits=8,
-        weight_granularity=granularity.CHANNELWISE if precision.per_channel else granularity.TENSORWISE,
+        weight_granularity=_granularity(precision),
     )
     for edge in (operations.INPUT, operations.OUTPUT):
         recipes.add_quantization_config(regex=".*", operation_name=edge, algorithm_key=AlgorithmName.NO_QUANTIZE)

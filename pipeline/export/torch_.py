@@ -23,5 +23,5 @@ class Torch:
         from pipeline.model_file import save
 
         if model.precision is not None:
-            raise Unsupported("int8 is lowered by the exporters of onnx, tflite and openvino; torch eager runs float32")
+            raise Unsupported("integers are stored by the exporters of onnx, tflite and openvino; torch eager runs float32")
         return save(model, path)

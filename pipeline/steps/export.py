@@ -1,7 +1,7 @@
 """Exports a model to one format, and lets no file out that does not do what the torch module does.
 
-Float files are compared output by output; quantized ones by the task's metric on validation samples, because their outputs
-may differ and still be right.
+Files that compute in float are compared output by output, whatever their weights are stored in; those whose activations are
+quantized by the task's metric on validation samples, because their outputs may differ and still be right.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
 
 def _calibration(model: Model, judge: Task, graphs: dict[str, Graph], data: Dataset, seed: int) -> dict[str, list[Arrays]]:
     """Inputs of each graph on training samples, where the precision needs ranges."""
-    if not model.precision:
+    if not model.precision or model.precision.activations != "static":
         return {}
     count = model.precision.calibration_samples
     chosen = np.sort(np.random.default_rng(seed).permutation(data.size("train"))[:count])
@@ -113,7 +113,7 @@ def _parity(
     torch_predictors = {name: module_predictor(graph) for name, graph in graphs.items()}
     found = [parity.check(torch_predictors[name], predictors[name], asked[name], exporter.tolerance) for name in graphs]
     worst = max(found, key=lambda each: each.max_abs_diff)
-    if not model.precision:
+    if not model.precision or model.precision.activations == "float":
         return worst
     values = [task.value(collect(task, these, data, "validation", METRIC_SAMPLES)) for these in (torch_predictors, predictors)]
     drop = (values[0] - values[1]) * (1 if task.higher_is_better else -1)

@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from pipeline.export._recurrent import store_onnx_as_int8
+from pipeline.export._onnx_weights import store_recurrent
 
 
 def _lstm(weight, recurrent):
@@ -16,16 +16,16 @@ def _lstm(weight, recurrent):
     return helper.make_model(helper.make_graph(nodes, "g", [x], outputs, weights), opset_imports=[helper.make_opsetid("", 20)])
 
 
-@pytest.mark.parametrize(("per_channel", "scales"), [(True, (1, 8, 1)), (False, (1, 1, 1))])
-def test_weights_are_stored_in_a_byte_each_within_half_a_step(per_channel, scales):
+@pytest.mark.parametrize(("per_channel", "steps"), [(True, 8), (False, 1)])
+def test_weights_are_stored_in_a_byte_each_within_half_a_step(per_channel, steps):
     random = np.random.default_rng(0)
     weight, recurrent = random.normal(size=(1, 8, 4)).astype(np.float32), random.normal(size=(1, 8, 2)).astype(np.float32)
     weight[0, 3] = 0  # a pruned row has no largest value to divide by
-    model = store_onnx_as_int8(_lstm(weight, recurrent), per_channel)
+    model = store_recurrent(_lstm(weight, recurrent), per_channel)
     onnx.checker.check_model(model, full_check=True)
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     assert set(stored) == {"W_int8", "W_scale", "R_int8", "R_scale"}
-    assert stored["W_int8"].dtype == np.int8 and stored["W_scale"].shape == scales
+    assert stored["W_int8"].dtype == np.int8 and len(np.unique(stored["W_scale"])) == steps
     restored = stored["W_int8"] * stored["W_scale"]
     assert (np.abs(restored - weight) <= stored["W_scale"] * 0.5001).all()
     x = random.normal(size=(3, 1, 4)).astype(np.float32)
@@ -36,4 +36,4 @@ def test_weights_are_stored_in_a_byte_each_within_half_a_step(per_channel, scale
 def test_a_model_without_recurrent_nodes_is_left_alone(export):
     model = onnx.load(export("onnx", "cnn").files[0])
     before = model.SerializeToString(deterministic=True)
-    assert store_onnx_as_int8(model, True).SerializeToString(deterministic=True) == before
+    assert store_recurrent(model, True).SerializeToString(deterministic=True) == before
