@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
-from pipeline.export._common import calibration_samples, provenance_json, target_file
+from pipeline.export._common import adapter_file, calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model
 from pipeline.export._quiet import quiet
 from pipeline.export._recurrent import OPENVINO_WEIGHTS, store_openvino_as_int8
@@ -36,6 +36,9 @@ class Openvino:
 
     def export(self, model: Model, graph: Graph, path: Path, calibration: list[Arrays], provenance: Json) -> list[Path]:
         """Writes `path`.xml and `path`.bin; the same model gives the same bytes."""
+        from pipeline.export._adapter import beside
+
+        graph, adapter = beside(model, graph)
         converted = _read(float_model(graph))
         if model.precision is not None:
             converted = _static_int8(converted, model.precision, calibration_samples(graph, model.precision, calibration))
@@ -44,7 +47,7 @@ class Openvino:
         converted.set_rt_info(provenance_json(provenance), ["edgepress", "provenance"])
         files = [target_file(path, suffix) for suffix in self.suffixes]
         library().save_model(converted, files[0], compress_to_fp16=False)
-        return files
+        return [*files, *adapter_file(path, adapter, provenance)]
 
 
 def _read(proto: onnx.ModelProto) -> Any:
