@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from annotated_types import Ge, Gt
 
-from pipeline.core import Context, Domain, Facts, Json, Model, Outlook, Promise, Technique, Unsupported
+from pipeline.core import Context, Domain, Facts, Family, Json, Model, Outlook, Promise, Technique, Unsupported
 from pipeline.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Lora(Technique):
             parameter.requires_grad_(self.biases and parameter.dim() < 2)
         adapters.attach(module, layers, self.rank, self.alpha / self.rank, self.method == "dora")
         adapters.begin(module, context.seed)
+        _refuse_other_readers(module, family, context)
         trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
         count = sum(each.numel() for each in trained.values())
         pace = None if self.biases else adapters.still
@@ -114,3 +115,15 @@ class Lora(Technique):
         if not chosen:
             raise Unsupported("lora: the model has no linear, convolutional or recurrent layer and no embedding")
         return chosen
+
+
+def _refuse_other_readers(module: torch.nn.Module, family: Family, context: Context) -> None:
+    """A family whose loss asks for a weight as a parameter, by its name, finds a sum there."""
+    import torch
+
+    batch = {name: torch.from_numpy(array) for name, array in context.data.batch("train", slice(0, 2)).items()}
+    try:
+        with torch.no_grad():
+            family.loss(family.forward(module, batch), batch)
+    except AttributeError as error:
+        raise Unsupported(f"lora: the family reads an adapted weight by its name, which is a sum now ({error})") from error
