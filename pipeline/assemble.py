@@ -140,7 +140,7 @@ def _record(
         "model": cell.model,
         "dataset": Path(plan.recipe.data.name).stem,
         "variant": cell.variant,
-        "steps": [{"technique": spec.name, "options": spec.options} for spec in cell.history],
+        "steps": _steps(cell, outcomes),
         "format": cell.format,
         "runtime": cell.runtime,
         "target": plan.target,
@@ -183,6 +183,15 @@ def _record(
         throughput=throughput(samples) if samples else None,
         parity=parity,
     )
+
+
+def _steps(cell: Cell, outcomes: Mapping[str, Outcome]) -> list[Json]:
+    """The techniques with their options, and what each noted while it worked: how many parameters it trained."""
+    made = [outcomes.get(key) for key in cell.model_keys[1:]]
+    return [
+        {"technique": spec.name, "options": spec.options, **(outcome.facts.get("noted", {}) if outcome else {})}
+        for spec, outcome in zip(cell.history, made, strict=True)
+    ]
 
 
 def _parity(cell: Cell, outcomes: Mapping[str, Outcome], sampled: Sampled, store: Store) -> Parity:

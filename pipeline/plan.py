@@ -100,10 +100,11 @@ class _Planner:
     ) -> None:
         self.recipe, self.target, self.runtimes, self.device = recipe, target, runtimes, device
         self.judged_here = judged_here
-        source = recipe.data.build()
-        files = [*source.files(data_root)]
-        self.data: Json = {"kind": "data", "name": recipe.data.name, "options": recipe.data.options, "root": str(data_root)}
-        self.data_hash = _hash([_named(recipe.data), [file_sha256(path) for path in files]])
+        self.data_root = data_root
+        self.data: Json = {**_json(recipe.data), "root": str(data_root)}
+        self.data_hashes: dict[str, str] = {}
+        """By data set (as JSON): the hash of its options and files."""
+        self._data_hash(recipe.data)
         self.provers = {find("runtime", name).format: name for name in names("runtime")}
         """By format: the runtime that proves a file here, whatever runs it on the target."""
         self.domain: Domain | None = None
@@ -128,6 +129,7 @@ class _Planner:
         return tuple(step for key, step in self.steps.items() if key in needed)
 
     def _model(self, entry: ModelEntry) -> None:
+        self._check_pretrained(entry)
         reference = self._train(entry, self.recipe.seed)
         more = range(1, entry.seeds) if self.judged_here else ()
         seeds = [self._another(entry, self.recipe.seed + number) for number in more]
@@ -158,13 +160,31 @@ class _Planner:
                 raise UserError(f"{where}: {error}") from None
             family = technique.family(family)
 
+    def _check_pretrained(self, entry: ModelEntry) -> None:
+        """A model goes from one domain to another only where it is the same module in both."""
+        if entry.pretrained is None:
+            return
+        theirs, ours = entry.pretrained.build().load(self.data_root).domain, self._domain()
+        for part in ("inputs", "classes", "targets", "vocabulary"):
+            if getattr(theirs, part) != getattr(ours, part):
+                found = f"{part} of {theirs.name} are {_told(getattr(theirs, part))}"
+                where = f"{self.recipe.path.name}: {entry.label}: pretrained"
+                raise UserError(f"{where}: {found}, of {ours.name} {_told(getattr(ours, part))}; they must be the same")
+
     def _entry(self, label: str) -> ModelEntry:
         return next(entry for entry in self.recipe.models if entry.label == label)
 
     def _domain(self) -> Domain:
         if self.domain is None:
-            self.domain = self.recipe.data.build().load(Path(self.data["root"])).domain
+            self.domain = self.recipe.data.build().load(self.data_root).domain
         return self.domain
+
+    def _data_hash(self, data: Spec) -> str:
+        name = json.dumps(_json(data), sort_keys=True)
+        if name not in self.data_hashes:
+            files = data.build().files(self.data_root)
+            self.data_hashes[name] = _hash([_named(data), [file_sha256(path) for path in files]])
+        return self.data_hashes[name]
 
     def _train(self, entry: ModelEntry, seed: int) -> str:
         return self._step(
@@ -173,6 +193,7 @@ class _Planner:
             {"model": _json(entry.family), "train": values(entry.train), "seed": seed},
             (),
             [source_file("model", entry.family.name)],
+            entry.pretrained,
         )
 
     def _another(self, entry: ModelEntry, seed: int) -> str:
@@ -224,21 +245,31 @@ class _Planner:
         self.steps[key] = Step(key, "evaluate", f"{entry.label}/{variant}: {runtime} accuracy", task, inputs, stored=False)
         return key
 
-    def _step(self, kind: str, label: str, task: Json, inputs: tuple[str, ...], code: list[Path]) -> str:
-        source = digest([STEPS / f"{kind}.py", source_file("data", self.recipe.data.name), *code])
+    def _step(
+        self, kind: str, label: str, task: Json, inputs: tuple[str, ...], code: list[Path], data: Spec | None = None
+    ) -> str:
+        data = data or self.recipe.data
+        source = digest([STEPS / f"{kind}.py", source_file("data", data.name), *code])
         # A user's file counts by its content (in `source`), not by where it lies.
         plain = {
             name: _named(Spec(**value)) if isinstance(value, dict) and "kind" in value else value for name, value in task.items()
         }
-        label = f"{Path(self.recipe.data.name).stem} {self.recipe.preset} {label}"
-        key = _hash([kind, plain, inputs, self.data_hash, source])
-        task = {**task, "data": self.data, "device": self.device}
+        label = f"{Path(data.name).stem} {self.recipe.preset} {label}"
+        key = _hash([kind, plain, inputs, self._data_hash(data), source])
+        task = {**task, "data": {**_json(data), "root": str(self.data_root)}, "device": self.device}
         self.steps.setdefault(key, Step(key, kind, label, task, inputs))
         return key
 
 
 def _json(spec: Spec) -> Json:
     return {"kind": spec.kind, "name": spec.name, "options": spec.options}
+
+
+def _told(value: Any) -> str:
+    """A part of a domain, in a few words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {spec.dtype} {list(spec.shape)}" for name, spec in value.items()) or "none"
+    return f"{len(value)} symbols ({' '.join(value[:3])} ...)" if isinstance(value, tuple) else str(value)
 
 
 def _named(spec: Spec) -> list[Any]:

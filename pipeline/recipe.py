@@ -34,6 +34,8 @@ class ModelEntry:
     train: Train
     seeds: int = 1
     """How many times the reference is trained, from the recipe's seed upwards; the report gives their mean and deviation."""
+    pretrained: Spec | None = None
+    """The data that the reference is trained on instead of the recipe's; all else uses the recipe's."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def read(path: Path, preset: str | None = None) -> Recipe:
         path=path,
         sha256=hashlib.sha256(text).hexdigest(),
         name=_plain(top.name, where) if top.name else re.sub(r"[^\w.+=-]", "-", path.stem),
-        data=_spec("data", {"data": top.data} if isinstance(top.data, str) else top.data, path.parent, f"{where}: data"),
+        data=_data(top.data, path.parent, f"{where}: data"),
         models=entries,
         variants=_variants(top, entries, path.parent, where),
         formats=_formats(top.formats, where),
@@ -112,6 +114,13 @@ def read(path: Path, preset: str | None = None) -> Recipe:
         seed=top.seed,
         threads=top.threads,
     )
+
+
+def _data(given: Any, folder: Path, where: str) -> Spec:
+    """`"mnist"` or `{ data = "mnist", validation = 1000 }`."""
+    if not isinstance(given, (str, dict)):
+        raise UserError(f"{where}: expected the name of a data set or a table with `data` and its options, found {given!r}")
+    return _spec("data", {"data": given} if isinstance(given, str) else given, folder, where)
 
 
 def _spec(kind: str, table: Json, folder: Path, where: str) -> Spec:
@@ -159,6 +168,7 @@ def _models(top: _File, preset: str, folder: Path, where: str) -> tuple[ModelEnt
         place = f"{where}: models[{index}]"
         options = dict(table)
         label, train, seeds = options.pop("name", None), options.pop("train", {}), options.pop("seeds", 1)
+        pretrained = _data(options.pop("pretrained"), folder, f"{place}.pretrained") if "pretrained" in options else None
         family = _spec("model", options, folder, place)
         label = _plain(str(label or Path(family.name).stem), place)
         if label in (entry.label for entry in entries):
@@ -171,7 +181,8 @@ def _models(top: _File, preset: str, folder: Path, where: str) -> tuple[ModelEnt
             raise UserError(f"{place}: train must be a table, found {train!r}")
         if not (type(seeds) is int and 1 <= seeds <= MOST_SEEDS):
             raise UserError(f"{place}: seeds must be a whole number from 1 to {MOST_SEEDS}, found {seeds!r}")
-        entries.append(ModelEntry(label, family, build(Train, {**values(base), **top.train, **train}, f"{place}.train"), seeds))
+        trained = build(Train, {**values(base), **top.train, **train}, f"{place}.train")
+        entries.append(ModelEntry(label, family, trained, seeds, pretrained))
     return tuple(entries)
 
 
@@ -195,7 +206,7 @@ def _variants(top: _File, models: tuple[ModelEntry, ...], folder: Path, where: s
 def _steps(variant: _Variant, models: list[ModelEntry], folder: Path, where: str) -> tuple[Spec, ...]:
     specs: list[Spec] = []
     families = [entry.family for entry in models]
-    fixed = ""
+    fixed = last = ""
     for index, table in enumerate(variant.steps):
         place = f"{where}.steps[{index}]"
         name = table.get("technique", "")
@@ -205,11 +216,15 @@ def _steps(variant: _Variant, models: list[ModelEntry], folder: Path, where: str
             )
         spec = _spec("technique", table, folder, place)
         technique: Technique = spec.build(place)
-        if fixed:
+        # Not a field of Technique: of all there are one keeps what it is given, and core.py is part of every key.
+        beside = getattr(technique, "keeps_weights", False)
+        if last:
+            raise UserError(f"{place}: {spec.name} cannot follow {last}, whose adapter belongs to these weights; put {last} last")
+        if fixed and not beside:
             raise UserError(
                 f"{place}: {spec.name} cannot follow {fixed}, which fixes the precision of the weights; put {fixed} last"
             )
-        fixed = spec.name if technique.fixes_precision else ""
+        fixed, last = spec.name if technique.fixes_precision else fixed, spec.name if beside else ""
         families = [technique.family(family) for family in families]
         for family in families:
             family.build(place)  # a student's options are the family's

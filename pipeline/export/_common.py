@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.core import Arrays, Graph, Json, Precision
 from pipeline.errors import UserError
+from targets.runtimes._adapter import SUFFIX
 
 
 def provenance_json(provenance: Json) -> str:
@@ -38,3 +39,14 @@ def _sample(graph: Graph, arrays: Arrays) -> Arrays:
         if sample[name].shape != spec.shape:
             raise UserError(f"calibration input {name!r} has shape {list(sample[name].shape)}, declared {list(spec.shape)}")
     return sample
+
+
+def adapter_file(path: Path, adapter: Arrays, provenance: Json) -> list[Path]:
+    """Writes an adapter as `path`.safetensors, with the provenance among its metadata; nothing where there is none."""
+    from safetensors.numpy import save
+
+    if not adapter:
+        return []
+    file = target_file(path, SUFFIX)
+    file.write_bytes(save(adapter, metadata={"edgepress": provenance_json(provenance)}))
+    return [file]

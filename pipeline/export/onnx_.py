@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+import numpy as np
+
 from pipeline.core import Arrays, Graph, Json, Model, Precision
 from pipeline.export._common import calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model, strip
 from pipeline.export._onnx_weights import store_found, store_recurrent
 from pipeline.export._quiet import quiet
+from targets.runtimes.onnxruntime_ import ADAPTER
 
 if TYPE_CHECKING:
     import onnx
@@ -37,13 +40,37 @@ class Onnx:
 
     def export(self, model: Model, graph: Graph, path: Path, calibration: list[Arrays], provenance: Json) -> list[Path]:
         """Writes `path`.onnx; the same model gives the same bytes."""
+        from pipeline.export._adapter import beside
+
+        graph, adapter = beside(model, graph)
         proto = float_model(graph)
         if model.precision is not None:
             proto = _lowered(proto, graph, model.precision, calibration)
         proto.metadata_props.add(key="edgepress", value=provenance_json(provenance))
         file = target_file(path, ".onnx")
+        _let_out(proto, adapter)
         file.write_bytes(proto.SerializeToString(deterministic=True))
-        return [file]
+        return [file, *([_adapter_file(path, adapter)] if adapter else [])]
+
+
+def _let_out(proto: onnx.ModelProto, adapter: Arrays) -> None:
+    """Makes the adapter's inputs optional: initializers of their names are their defaults, and zeros are no adapter."""
+    from onnx import numpy_helper
+
+    for name, array in adapter.items():
+        proto.graph.initializer.append(numpy_helper.from_array(np.zeros_like(array), name))
+
+
+def _adapter_file(path: Path, adapter: Arrays) -> Path:
+    """Writes `path`.onnx_adapter, which the runtime reads by itself."""
+    from onnxruntime import AdapterFormat, OrtValue
+
+    form, file = AdapterFormat(), target_file(path, ADAPTER)
+    form.set_adapter_version(1)
+    form.set_model_version(1)
+    form.set_parameters({name: OrtValue.ortvalue_from_numpy(array) for name, array in adapter.items()})
+    form.export_adapter(str(file))
+    return file
 
 
 def _lowered(proto: onnx.ModelProto, graph: Graph, precision: Precision, calibration: list[Arrays]) -> onnx.ModelProto:

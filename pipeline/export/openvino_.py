@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
-from pipeline.export._common import calibration_samples, provenance_json, target_file
+from pipeline.export._common import adapter_file, calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model
 from pipeline.export._openvino_weights import RECURRENT_WEIGHTS, store_found, store_recurrent
 from pipeline.export._quiet import quiet
@@ -41,6 +41,9 @@ class Openvino:
         """Writes `path`.xml and `path`.bin; the same model gives the same bytes."""
         if model.precision is not None:
             _refuse(model.precision)
+        from pipeline.export._adapter import beside
+
+        graph, adapter = beside(model, graph)
         converted = _read(float_model(graph))
         if model.precision is not None:
             converted = _lowered(converted, graph, model.precision, calibration)
@@ -48,7 +51,7 @@ class Openvino:
         converted.set_rt_info(provenance_json(provenance), ["edgepress", "provenance"])
         files = [target_file(path, suffix) for suffix in self.suffixes]
         library().save_model(converted, files[0], compress_to_fp16=False)
-        return files
+        return [*files, *adapter_file(path, adapter, provenance)]
 
 
 def _refuse(precision: Precision) -> None:

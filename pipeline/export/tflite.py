@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
-from pipeline.export._common import calibration_samples, provenance_json, target_file
+from pipeline.export._common import adapter_file, calibration_samples, provenance_json, target_file
 from pipeline.export._quiet import quiet
 from pipeline.export._tflite_file import finished
 from pipeline.export._tflite_weights import store_found
@@ -38,12 +38,15 @@ class Tflite:
         """Writes `path`.tflite; the same model gives the same bytes."""
         if model.precision is not None and model.precision.calibration == "entropy":
             raise Unsupported("ai-edge-quantizer sees each sample's smallest and largest value only, which make no entropy")
+        from pipeline.export._adapter import beside
+
+        graph, adapter = beside(model, graph)
         content = _convert(graph)
         if model.precision is not None:
             content = _lowered(content, graph, model.precision, calibration)
         file = target_file(path, ".tflite")
         file.write_bytes(finished(content, list(graph.inputs), graph.outputs, provenance_json(provenance)))
-        return [file]
+        return [file, *adapter_file(path, adapter, provenance)]
 
 
 def _convert(graph: Graph) -> bytes:

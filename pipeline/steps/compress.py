@@ -11,7 +11,10 @@ from pipeline.steps.common import Input, Tools, dataset, spec
 
 
 def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
-    """Writes the compressed model's files; `inputs` are the model and the reference it descends from."""
+    """Writes the compressed model's files; `inputs` are the model and the reference it descends from.
+
+    What the technique itself added to the history is `noted` beside its options.
+    """
     model, reference = (model_file.load(given.folder) for given in inputs)
     data = dataset(task)
     chosen = spec(task["technique"])
@@ -23,6 +26,8 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     bits = compressed.facts.weight_bits
     travels = min(bits, facts.coded_bits(graphs))
     compressed = replace(compressed, facts=replace(facts.measure(graphs), weight_bits=bits, coded_bits=travels))
-    compressed = compressed.after({"step": chosen.name, "options": chosen.options, "device": task["device"]})
+    noted = {name: value for said in compressed.history[len(model.history) :] for name, value in said.items()}
+    compressed = replace(compressed, history=model.history)
+    compressed = compressed.after({"step": chosen.name, "options": chosen.options, "device": task["device"], **noted})
     model_file.save(compressed, folder)
-    return {"facts": asdict(compressed.facts)}
+    return {"facts": asdict(compressed.facts), "noted": noted}

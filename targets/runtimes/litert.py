@@ -10,7 +10,9 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from targets.runtimes._adapter import apart, beside, filled
 from targets.runtimes._base import (
+    Array,
     Arrays,
     Input,
     Predictor,
@@ -54,9 +56,12 @@ class LiteRt:
             interpreter.allocate_tensors()
             # Raises ValueError unless there is exactly one signature.
             signature = interpreter.get_signature_runner()
-            return _Interpreter(files[0].name, interpreter, signature.get_input_details(), signature.get_output_details())
+            details = signature.get_input_details(), signature.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
+        loaded = _Interpreter(files[0].name, interpreter, *details)
+        loaded.adapt(beside(files))
+        return loaded
 
 
 class _Interpreter:
@@ -65,11 +70,17 @@ class _Interpreter:
     def __init__(self, file: str, interpreter: Any, inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
         self.file = file
         self._interpreter = interpreter
-        self._inputs = [(name, detail["index"]) for name, detail in inputs.items()]
+        self._places = {name: detail["index"] for name, detail in inputs.items()}
+        self.expected, self._adapted = apart({name: _input(detail) for name, detail in inputs.items()})
+        self._inputs = [(name, self._places[name]) for name in self.expected]
+        self._adapter: list[tuple[int, Array]] = []
         self._int32 = {name for name, detail in inputs.items() if detail["dtype"] is np.int32}
         self._outputs = [(name, detail["index"]) for name, detail in outputs.items()]
-        self.expected = {name: _input(detail) for name, detail in inputs.items()}
         self.batch = fixed_batch(self.expected)
+
+    def adapt(self, path: Path | None) -> None:
+        """Takes another adapter, or none, without loading the base again. ValueError for a file that is none of this base."""
+        self._adapter = [(self._places[name], array) for name, array in filled(self._adapted, path).items()]
 
     def __call__(self, inputs: Arrays) -> Arrays:
         interpreter = self._interpreter
@@ -80,6 +91,8 @@ class _Interpreter:
                 inputs = self._narrowed(inputs)
             for name, index in self._inputs:
                 interpreter.set_tensor(index, inputs[name])
+            for index, array in self._adapter:  # each time: the memory of inputs is used for what comes later in a call
+                interpreter.set_tensor(index, array)
             interpreter.invoke()
             return {name: interpreter.get_tensor(index) for name, index in self._outputs}
         except (ValueError, RuntimeError, KeyError) as error:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 
+from targets.runtimes._adapter import apart, beside, filled
 from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, installed_version, one_line, refuse, why_missing
 from targets.runtimes._openvino import library
 
@@ -45,10 +46,12 @@ class OpenVino:
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
-            compiled = core.compile_model(core.read_model(*map(str, files)), "CPU", settings)
+            compiled = core.compile_model(core.read_model(*map(str, files[:2])), "CPU", settings)
         except (RuntimeError, TypeError) as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
-        return Request(files[0].name, compiled)
+        loaded = Request(files[0].name, compiled)
+        loaded.adapt(beside(files))
+        return loaded
 
 
 class Request:
@@ -57,11 +60,17 @@ class Request:
     def __init__(self, file: str, compiled: Any) -> None:
         self.file = file
         self._request = compiled.create_infer_request()
-        self.expected = {port.any_name: _input(port) for port in compiled.inputs}
+        every = {port.any_name: _input(port) for port in compiled.inputs}
+        self.expected, self._adapted = apart(every)
         self.batch = fixed_batch(self.expected)
-        self._tensors = {name: self._request.get_input_tensor(place) for place, name in enumerate(self.expected)}
-        self._views = {name: tensor.data for name, tensor in self._tensors.items()}
+        self._tensors = {name: self._request.get_input_tensor(place) for place, name in enumerate(every)}
+        self._views = {name: self._tensors[name].data for name in self.expected}
         self._outputs = [(port.any_name, place) for place, port in enumerate(compiled.outputs)]
+
+    def adapt(self, path: Path | None) -> None:
+        """Takes another adapter, or none, without loading the base again. ValueError for a file that is none of this base."""
+        for name, array in filled(self._adapted, path).items():
+            np.copyto(self._tensors[name].data, array)
 
     def __call__(self, inputs: Arrays) -> Arrays:
         """Named arrays in, named arrays out."""

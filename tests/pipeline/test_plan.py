@@ -271,3 +271,54 @@ def test_ranks_are_those_of_the_student(planned: Planner) -> None:
     assert planned(old, student % 20, text=text).steps
     with pytest.raises(UserError, match=r"pruned.steps\[1\]: low_rank: rank 33 of layer '1' is above its own, 32"):
         planned(old, student % 33, text=text)
+
+
+PRETRAINED = RECIPE.replace('"digits"', '"mnist_turned"').replace('model = "mlp",', 'model = "mlp", pretrained = "mnist",')
+
+
+@pytest.fixture
+def adapted(tmp_path: Path, synthetic_data: Path) -> Planner:
+    def run(old: str = "", new: str = "", text: str = PRETRAINED) -> Plan:
+        assert old in text
+        path = tmp_path / "recipe.toml"
+        path.write_text(text.replace(old, new, 1) if old else text)
+        return make(read(path), "cpu", synthetic_data, RUNTIMES)
+
+    return run
+
+
+def test_a_pretrained_reference_is_trained_on_other_data_and_everything_else_is_not(adapted: Planner) -> None:
+    plan = adapted()
+    used = {(step.kind, step.label.split(" ")[2].split("/")[0].rstrip(":")): step.task["data"]["name"] for step in plan.steps}
+    assert used.pop(("train", "mlp")) == "mnist"
+    assert used and set(used.values()) == {"mnist_turned"}
+
+
+def test_a_pretrained_reference_is_the_one_that_its_own_data_trains(adapted: Planner) -> None:
+    own = adapted(text=RECIPE.replace('"digits"', '"mnist"'))
+    assert keys(adapted(), "train") == keys(own, "train") != set()
+    assert keys(adapted(), "compress").isdisjoint(keys(own, "compress"))
+    assert keys(adapted('"mnist"', '{ data = "mnist", validation = 100 }'), "train").isdisjoint(keys(own, "train"))
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ('"digits"', "inputs of digits are image float32 [1, 1, 8, 8], of mnist_turned image float32 [1, 1, 28, 28]"),
+        ('"planetoid"', "inputs of planetoid are features float32 [1, 140, 32], "),
+    ],
+)
+def test_pretraining_on_a_domain_of_another_shape_is_refused(adapted: Planner, other: str, words: str) -> None:
+    with pytest.raises(UserError) as refused:
+        adapted('"mnist"', other)
+    assert str(refused.value).startswith(f"recipe.toml: mlp: pretrained: {words}")
+    assert str(refused.value).endswith("; they must be the same")
+
+
+def test_pretraining_on_texts_of_another_alphabet_is_refused(adapted: Planner) -> None:
+    text = RECIPE.replace('"digits"', '"tinyshakespeare"').replace(
+        '{ model = "mlp", hidden = [16] }', '{ model = "gru", pretrained = "multi30k_captions" }'
+    )
+    assert adapted(text=text.replace(', { model = "lenet5" }', "")).steps
+    with pytest.raises(UserError, match=r"gru: pretrained: inputs of multi30k_captions are tokens int64 \[1, 65\]"):
+        adapted('pretrained = "multi30k_captions"', 'pretrained = { data = "multi30k_captions", length = 64 }', text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core import Train
+from pipeline.core import Spec, Train
 from pipeline.errors import UserError
 from pipeline.recipe import RECIPES, Recipe, read
 
@@ -91,6 +91,18 @@ MISTAKES = {
         'steps = [{ technique = "quantize_static" }, { technique = "quantize_static" }]',
         ["variants[0].steps[1]", "cannot follow"],
     ),
+    "an adaptation that would change fixed weights": (
+        re.compile(r"steps = \[.*\]", re.DOTALL),
+        'steps = [{ technique = "quantize_static" }, { technique = "lora" }]',
+        ["variants[0].steps[1]", "lora cannot follow quantize_static", "last"],
+    ),
+    "work behind an adapter": (
+        re.compile(r"steps = \[.*\]", re.DOTALL),
+        'steps = [{ technique = "lora", merged = false }, { technique = "finetune" }]',
+        ["variants[0].steps[1]", "finetune cannot follow lora, whose adapter belongs to these weights; put lora last"],
+    ),
+    "pretrained on what is no data": ('model = "mlp",', 'model = "mlp", pretrained = 3,', ["models[0].pretrained", "found 3"]),
+    "pretrained on unknown data": ('model = "mlp",', 'model = "mlp", pretrained = "mnits",', ["models[0].pretrained", "'mnist'"]),
     "sparsity": (
         re.compile(r"steps = \[.*\]", re.DOTALL),
         'steps = [{ technique = "prune_structured", sparsity = 1.5 }]',
@@ -212,6 +224,19 @@ def test_a_good_recipe_is_read_with_every_default_filled_in(recipe: Callable[[st
     assert model.train.epochs == 2 and model.train.samples == 2048, "the preset, and the recipe's word over it"
     assert [(step.name, step.options["temperature"]) for step in variant.steps[:1]] == [("distill", 3.0)]
     assert variant.steps[1].options == {"calibration_samples": 256, "per_channel": True}
+
+
+def test_an_adapter_can_be_put_beside_fixed_weights(recipe: Callable[[str], Path]) -> None:
+    steps = 'steps = [{ technique = "quantize_static" }, { technique = "lora", merged = false }]'
+    (variant,) = read(recipe(change(re.compile(r"steps = \[.*\]", re.DOTALL), steps))).variants
+    assert [spec.name for spec in variant.steps] == ["quantize_static", "lora"]
+
+
+def test_what_a_model_is_pretrained_on_has_its_defaults_filled_in(recipe: Callable[[str], Path]) -> None:
+    for given in ('"mnist"', '{ data = "mnist", validation = 5000 }'):
+        (entry,) = read(recipe(change('model = "mlp",', f'model = "mlp", pretrained = {given},'))).models
+        assert entry.pretrained == Spec("data", "mnist", {"validation": 5000})
+    assert read(recipe(GOOD)).models[0].pretrained is None
 
 
 def test_training_options_come_from_the_preset_the_recipe_and_the_model_in_this_order(recipe: Callable[[str], Path]) -> None:
