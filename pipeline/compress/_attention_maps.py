@@ -52,8 +52,8 @@ class AttentionMaps(TorchFunctionMode):
             self._note(weights(*arguments, **options))
         elif function is functional.multi_head_attention_forward:
             asked = {"need_weights": True, "average_attn_weights": False, "training": False}
-            attention: torch.Tensor = function(*arguments, **{**options, **asked})[1]
-            self._note(attention)
+            answer: Any = function(*arguments, **{**options, **asked})
+            self._note(answer[1])
         return made
 
     def _note(self, attention: torch.Tensor) -> None:
