@@ -322,3 +322,56 @@ def test_pretraining_on_texts_of_another_alphabet_is_refused(adapted: Planner) -
     assert adapted(text=text.replace(', { model = "lenet5" }', "")).steps
     with pytest.raises(UserError, match=r"gru: pretrained: inputs of multi30k_captions are tokens int64 \[1, 65\]"):
         adapted('pretrained = "multi30k_captions"', 'pretrained = { data = "multi30k_captions", length = 64 }', text)
+
+
+TAUGHT = """
+data = "digits"
+preset = "quick"
+formats = ["onnx"]
+models = [{ name = "large", model = "mlp" }, { name = "small", model = "mlp", hidden = [16] }]
+
+[[variants]]
+name = "distilled"
+models = ["small"]
+steps = [{ technique = "distill", teacher = "large", student = { hidden = [16] } }]
+
+[[variants]]
+name = "tuned"
+models = ["small"]
+steps = [{ technique = "distill", teacher = "large" }]
+"""
+
+
+def test_a_teacher_of_the_recipe_is_trained_once_and_comes_before_those_that_learn_from_it(planned: Planner) -> None:
+    plan = planned(text=TAUGHT)
+    assert labels(plan).count("large: train") == 1
+    trained = {step.label.removeprefix("digits quick "): step.key for step in plan.steps if step.kind == "train"}
+    for variant in ("distilled", "tuned"):
+        (step,) = [step for step in plan.steps if step.label == f"digits quick small/{variant}: distill"]
+        assert step.inputs == (trained["small: train"], trained["large: train"])
+    alone = planned('teacher = "large", student', "student", text=TAUGHT)
+    assert [step.inputs for step in alone.steps if step.label.endswith("small/distilled: distill")] == [
+        (trained["small: train"],) * 2
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('teacher = "large", s', 'teacher = "larg", s', "unknown model 'larg'; did you mean 'large'? (allowed: large, small)"),
+        (
+            'model = "mlp" }',
+            'model = "autoencoder" }',
+            "distill: kind = 'logits' compares logits; the teacher has reconstruction [1, 1, 8, 8], input [1, 1, 8, 8]",
+        ),
+        (
+            'technique = "distill", teacher',
+            'technique = "distill", kind = "attention", teacher',
+            "distill: kind = 'attention' compares attention, or feature maps [N, channels, H, W]; the student has 1 [1, 16]",
+        ),
+    ],
+)
+def test_a_teacher_that_cannot_teach_is_refused_in_the_plan(planned: Planner, old: str, new: str, words: str) -> None:
+    with pytest.raises(UserError) as refused:
+        planned(old, new, text=TAUGHT)
+    assert str(refused.value) == f"recipe.toml: distilled.steps[0]: {words}"
