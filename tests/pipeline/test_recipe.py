@@ -91,10 +91,10 @@ MISTAKES = {
         'steps = [{ technique = "quantize_static" }, { technique = "quantize_static" }]',
         ["variants[0].steps[1]", "cannot follow"],
     ),
-    "sparsity": (
+    "fraction": (
         re.compile(r"steps = \[.*\]", re.DOTALL),
-        'steps = [{ technique = "prune_structured", sparsity = 1.5 }]',
-        ["variants[0].steps[0]", "sparsity", "less than 1", "found 1.5"],
+        'steps = [{ technique = "prune_structured", macs = 1.5 }]',
+        ["variants[0].steps[0]", "macs", "less than 1", "found 1.5"],
     ),
     "export as a technique": ('"distill"', '"export"', ["variants[0].steps[0]", "export is no technique"]),
     "a format as a technique": ('"distill"', '"onnx"', ["variants[0].steps[0]", "export is no technique"]),
