@@ -81,6 +81,6 @@ def _gathered(
         if each.tensor in values:
             tensor, owner = values[each.tensor].transpose(0, each.dim), torch.tensor(each.owner)
             mine = owner >= 0
-            total.index_add_(0, owner[mine], reduce(tensor.reshape(len(tensor), -1), 1)[mine])
+            total.index_add_(0, owner[mine], reduce(tensor.reshape(len(tensor), -1), 1)[mine].to(total))
             count.index_add_(0, owner[mine], torch.ones(int(mine.sum())))
     return total, count

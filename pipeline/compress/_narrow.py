@@ -15,6 +15,7 @@ class NarrowAttention(nn.Module):
         super().__init__()
         self.in_proj_weight, self.in_proj_bias, self.out_proj = whole.in_proj_weight, whole.in_proj_bias, whole.out_proj
         self.head_dim, self.dropout, self.batch_first = whole.head_dim, whole.dropout, whole.batch_first
+        self.train(whole.training)
 
     @property
     def heads(self) -> int:

@@ -143,7 +143,7 @@ def _watch_movement(module: torch.nn.Module) -> list[Any]:
             if parameter.grad is not None:
                 module.get_buffer(MOVEMENT + name).sub_(parameter.detach() * parameter.grad)
 
-        return weight.register_post_accumulate_grad_hook(add)
+        return weight.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
 
     return [watch(name, weight) for name, weight in _numbered(module)]
 

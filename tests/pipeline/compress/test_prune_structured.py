@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline import facts, model_file, train
 from pipeline.compress._budget import fewest
-from pipeline.compress._heads import shape
+from pipeline.compress._heads import heads, shape
 from pipeline.compress._importance import taylor
 from pipeline.compress._slices import Group, Slices, cut
 from pipeline.compress.prune_structured import PruneStructured
@@ -172,8 +172,6 @@ def test_a_head_that_is_left_does_what_it_did() -> None:
     for name in ("transformer_encoder", "transformer_decoder"):
         domain, options = FAMILIES[name]
         module = Spec("model", name, options).build().build(domain).eval()
-        from pipeline.compress._heads import heads
-
         groups = heads(module)
         with torch.no_grad():
             for group in groups:
@@ -206,7 +204,7 @@ def test_levels_of_a_recurrent_layer_keep_the_units_that_matter(cut_down: CutDow
     model = Model(family, TEXT, module, facts.measure(family.build().graphs(module, TEXT)))
     context = Context(samples("gru"), Train(), model, 0, Path(), lambda *_: None)
     choice = PruneStructured(bytes=0.82, rounds=1)._choice(model, model, 1.0, context)
-    cut(module, choice["by_option"])
+    cut(module, choice["by_option"]).eval()  # counting its work had left it in training
     assert (choice["options"]["hidden"], choice["removed"]) == (6, [])
     torch.testing.assert_close(module(tokens), expected, atol=1e-6, rtol=1e-5)
 
