@@ -40,11 +40,11 @@ class Rotation(nn.Module):
 class RotaryBlock(nn.Module):
     """A pre-norm block (Xiong et al. 2020): self-attention with turned queries and keys, then a feed-forward network."""
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float, rotation: Rotation) -> None:
+    def __init__(self, width: int, heads: int, head_width: int, hidden: int, dropout: float, rotation: Rotation) -> None:
         super().__init__()
-        self.heads, self.rotation = heads, rotation
+        self.heads, self.rotation, inner = heads, rotation, heads * head_width
         self.attention_norm = nn.LayerNorm(width)
-        self.queries_keys_values, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.queries_keys_values, self.output = nn.Linear(width, 3 * inner), nn.Linear(inner, width)
         self.feed_forward = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.dropout = nn.Dropout(dropout)
 

@@ -21,13 +21,13 @@ KeysValues = tuple[torch.Tensor, torch.Tensor]
 class Attention(nn.Module):
     """Scaled dot-product attention in several heads (Vaswani et al. 2017): softmax(q k^T / sqrt(head_dim)) v."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, head_width: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
+        self.query = nn.Linear(width, heads * head_width)
+        self.key = nn.Linear(width, heads * head_width)
+        self.value = nn.Linear(width, heads * head_width)
+        self.output = nn.Linear(heads * head_width, width)
 
     def keys_values(self, x: torch.Tensor) -> KeysValues:
         """What positions x [N, T, width] offer to those that look at them."""
@@ -52,11 +52,11 @@ class Block(nn.Module):
     The norm comes before each part (Xiong et al. 2020, "On Layer Normalization in the Transformer Architecture").
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float, cross: bool = False) -> None:
+    def __init__(self, width: int, heads: int, head_width: int, hidden: int, dropout: float, cross: bool = False) -> None:
         super().__init__()
-        self.attention_norm, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.attention_norm, self.attention = nn.LayerNorm(width), Attention(width, heads, head_width)
         if cross:
-            self.cross_norm, self.cross = nn.LayerNorm(width), Attention(width, heads)
+            self.cross_norm, self.cross = nn.LayerNorm(width), Attention(width, heads, head_width)
         self.feed_forward = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
         self.dropout = nn.Dropout(dropout)
 

@@ -32,6 +32,8 @@ class TransformerDecoder(Family):
     heads: Annotated[int, Gt(0)] = 4
     width: Annotated[int, Gt(0)] = 128
     """Of the residual stream; the feed-forward network between is four times as wide."""
+    head_width: Annotated[int, Gt(0)] | None = None
+    """Dimensions of a head; None: an equal part of the width, as it is before heads are pruned."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
 
     presets: ClassVar = {
@@ -41,11 +43,14 @@ class TransformerDecoder(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """Tokens int64 [N, T] -> logits [N, T, V], T at most one less than the domain's windows."""
-        refuse_uneven("transformer_decoder", self.width, self.heads)
-        if self.width // self.heads % 2:
-            found = f"width = {self.width} gives each of heads = {self.heads} {self.width // self.heads} dimensions"
+        if self.head_width is None:
+            refuse_uneven("transformer_decoder", self.width, self.heads)
+        if self._head_width % 2:
+            found = f"width = {self.width} gives each of heads = {self.heads} {self._head_width} dimensions"
+            if self.head_width:
+                found = f"head_width = {self.head_width}"
             raise UserError(f"transformer_decoder: {found}; rotary positions turn pairs of them, so it must be an even number")
-        return Decoder(domain.classes, _length(domain), self.layers, self.heads, self.width, self.dropout)
+        return Decoder(domain.classes, _length(domain), self.layers, self.heads, self._head_width, self.width, self.dropout)
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Logits [N, T, V] of the symbols after the first."""
@@ -58,7 +63,7 @@ class TransformerDecoder(Family):
     def graphs(self, module: nn.Module, domain: Domain) -> dict[str, Graph]:
         """The step, and the prefill of prompts of up to half of a window."""
         decoder, length = cast(Decoder, module), _length(domain)
-        cache = TensorSpec((1, self.layers, self.heads, length, self.width // self.heads))
+        cache = TensorSpec((1, self.layers, self.heads, length, self._head_width))
         token = TensorSpec((1,), "int64")
         step = {"token": token, "position": token, "keys": cache, "values": cache}
         prompt = {"tokens": TensorSpec((1, length // 2), "int64")}
@@ -70,19 +75,23 @@ class TransformerDecoder(Family):
     def task(self, domain: Domain) -> Language:
         """Nats a character."""
         length = _length(domain)
-        return Language(Cached((self.layers, self.heads, length, self.width // self.heads), length // 2), domain.vocabulary)
+        return Language(Cached((self.layers, self.heads, length, self._head_width), length // 2), domain.vocabulary)
+
+    @property
+    def _head_width(self) -> int:
+        return self.head_width or self.width // self.heads
 
 
 class Decoder(nn.Module):
     """Embedding, blocks, and a last norm before the embedding's transpose makes logits."""
 
-    def __init__(self, symbols: int, length: int, layers: int, heads: int, width: int, dropout: float) -> None:
+    def __init__(self, symbols: int, length: int, layers: int, heads: int, head_width: int, width: int, dropout: float) -> None:
         super().__init__()
         self.embedding = nn.Embedding(symbols, width)
         nn.init.normal_(self.embedding.weight, std=0.05)  # small, because these are also the weights of the logits
         self.dropout = nn.Dropout(dropout)
-        rotation = Rotation(length, width // heads)
-        self.blocks = nn.ModuleList(RotaryBlock(width, heads, 4 * width, dropout, rotation) for _ in range(layers))
+        rotation = Rotation(length, head_width)
+        self.blocks = nn.ModuleList(RotaryBlock(width, heads, head_width, 4 * width, dropout, rotation) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:

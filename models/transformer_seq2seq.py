@@ -35,6 +35,8 @@ class TransformerSeq2Seq(Family):
     heads: Annotated[int, Gt(0)] = 4
     width: Annotated[int, Gt(0)] = 128
     """Of the residual stream; the feed-forward network between is four times as wide."""
+    head_width: Annotated[int, Gt(0)] | None = None
+    """Dimensions of a head; None: an equal part of the width, as it is before heads are pruned."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
 
     presets: ClassVar = {
@@ -44,9 +46,10 @@ class TransformerSeq2Seq(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """Source int64 [N, S] and target int64 [N, L] -> logits of every symbol of the target."""
-        refuse_uneven("transformer_seq2seq", self.width, self.heads)
+        if self.head_width is None:
+            refuse_uneven("transformer_seq2seq", self.width, self.heads)
         positions = max(domain.inputs["source"].shape[1], domain.targets["target"].shape[1])
-        return Seq2Seq(domain.classes, positions, self.layers, self.heads, self.width, self.dropout)
+        return Seq2Seq(domain.classes, positions, self.layers, self.heads, self._head_width, self.width, self.dropout)
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Logits [symbols, V] of all symbols of the targets but padding, and which they are: "wanted" int64 [symbols]."""
@@ -64,7 +67,7 @@ class TransformerSeq2Seq(Family):
         model, source, length = cast(Seq2Seq, module), domain.inputs["source"], domain.targets["target"].shape[1]
         token = TensorSpec((1,), "int64")
         cache, cross = (
-            TensorSpec((1, self.layers, self.heads, places, self.width // self.heads)) for places in (length, source.shape[1])
+            TensorSpec((1, self.layers, self.heads, places, self._head_width)) for places in (length, source.shape[1])
         )
         step = {"token": token, "position": token, "keys": cache, "values": cache}
         step |= {"source": source, "cross_keys": cross, "cross_values": cross}
@@ -76,18 +79,24 @@ class TransformerSeq2Seq(Family):
     def task(self, domain: Domain) -> Translation:
         """BLEU of what a beam search finds."""
         length = domain.targets["target"].shape[1]
-        return Translation((self.layers, self.heads, length, self.width // self.heads), domain.vocabulary)
+        return Translation((self.layers, self.heads, length, self._head_width), domain.vocabulary)
+
+    @property
+    def _head_width(self) -> int:
+        return self.head_width or self.width // self.heads
 
 
 class Seq2Seq(nn.Module):
     """Encoder and decoder; each ends in a norm, and the embedding's transpose makes logits of the decoder's."""
 
-    def __init__(self, symbols: int, positions: int, layers: int, heads: int, width: int, dropout: float) -> None:
+    def __init__(
+        self, symbols: int, positions: int, layers: int, heads: int, head_width: int, width: int, dropout: float
+    ) -> None:
         super().__init__()
         self.embedding = Embedding(symbols, positions, width, dropout)
-        self.encoder = nn.ModuleList(Block(width, heads, 4 * width, dropout) for _ in range(layers))
+        self.encoder = nn.ModuleList(Block(width, heads, head_width, 4 * width, dropout) for _ in range(layers))
         self.source_norm = nn.LayerNorm(width)
-        self.decoder = nn.ModuleList(Block(width, heads, 4 * width, dropout, cross=True) for _ in range(layers))
+        self.decoder = nn.ModuleList(Block(width, heads, head_width, 4 * width, dropout, cross=True) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,6 +13,7 @@ from pipeline.execute import Outcome
 from pipeline.files import load_arrays
 from pipeline.places import data_root
 from pipeline.plan import Cell, Plan
+from pipeline.steps.common import spec
 from pipeline.steps.export import SAMPLE
 from pipeline.store import Store
 from targets.runtimes._base import find as runtime_named
@@ -47,7 +48,8 @@ def measure_sets(
         judging = None
         if judges and data:
             files = {name: tuple(each) for name, each in graphs.items()}
-            judging = ToJudge(files, cell.family.build().task(data.domain), {})
+            family = spec(outcomes[cell.artifact].facts["family"])  # what was compressed may have smaller states
+            judging = ToJudge(files, family.build().task(data.domain), {})
             if cell.model not in samples:  # all its variants get the same, prepared once
                 samples[cell.model] = data.batch("test", slice(0, _judged_samples(judges, judging, cell.runtime, data)))
             judging = replace(judging, samples=samples[cell.model])

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import runpy
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
+from pipeline import facts
 from pipeline.__main__ import main
+from pipeline.compress.prune_structured import PruneStructured
+from pipeline.core import Context, Dataset, Domain, Model, Spec, Train
 from pipeline.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +98,26 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
+CutDown = Callable[..., tuple[Model, Model]]
+
+
+@pytest.fixture
+def cut_down(tmp_path: Path) -> CutDown:
+    """A family's fresh module, and what `prune_structured` with these options leaves of it without any training."""
+
+    def cut(family: Spec, domain: Domain, data: Dataset | None = None, **options: object) -> tuple[Model, Model]:
+        torch.manual_seed(0)
+        built = family.build()
+        model = Model(family, domain, (module := built.build(domain)), facts.measure(built.graphs(module, domain)))
+        data = data or Dataset(domain, {}, "")
+        context = Context(data, Train(batch=4), model, 0, Path(tempfile.mkdtemp(dir=tmp_path)), lambda *_: None)
+        fresh = replace(model, module=copy.deepcopy(module))
+        pruned = PruneStructured(**options)._cut(fresh, model, 1.0, context)
+        return model, replace(pruned, facts=facts.measure(pruned.family.build().graphs(pruned.module, domain)))
+
+    return cut
+
+
 TINY = """
 data = "digits"
 preset = "quick"
@@ -100,7 +126,7 @@ models = [{ model = "mlp", hidden = [16], train = { epochs = 2 } }]
 
 [[variants]]
 name = "pruned"
-steps = [{ technique = "prune_structured", sparsity = 0.3, rounds = 1, epochs = 1 }]
+steps = [{ technique = "prune_structured", macs = 0.7, rounds = 1, epochs = 1 }]
 
 [[variants]]
 name = "int8"
@@ -110,7 +136,7 @@ steps = [{ technique = "quantize_static", calibration_samples = 16 }]
 FEW_SAMPLES = '''
 """The CPU of this machine, measured just enough for a test: one process, a few calls, its own turn and no lock."""
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 from targets._sampling import Plan, Sampling, sample
 from targets.transport.local import Local

@@ -171,7 +171,7 @@ def test_a_second_run_has_nothing_left_to_do(finished: Any) -> None:
 
 def test_an_edited_recipe_reruns_only_what_it_changes_and_says_for_how_long(finished: Any) -> None:
     recipe = finished.home.parent / "tiny.toml"
-    recipe.write_text(recipe.read_text().replace("sparsity = 0.3", "sparsity = 0.4"))
+    recipe.write_text(recipe.read_text().replace("macs = 0.7", "macs = 0.6"))
     done = finished(*RUN, "--dry-run")
     assert re.search(r"2 steps to run, about \d+ s of work known", done.stdout)
     assert re.search(r"prune_structured: will run \(about \d+ s\)", done.stdout) and done.stdout.count(": cached") == 4

@@ -12,7 +12,7 @@ from torch import nn
 
 from pipeline.compress._attention_maps import AttentionMaps
 from pipeline.compress._distances import attended, divergence, soft, squared, transfer
-from pipeline.compress._hidden import Seen, hidden, paired
+from pipeline.compress._hidden_layers import Seen, hidden, paired
 from pipeline.core import Family, Unsupported
 
 Kind = Literal["logits", "features", "attention", "outputs"]

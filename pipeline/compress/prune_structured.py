@@ -1,63 +1,108 @@
-"""Structured pruning: whole channels, units and hidden states go, so that every runtime gets smaller tensors."""
+"""Structured pruning: whole channels, hidden units and attention heads go, so that every runtime gets smaller tensors."""
 
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, final
+from typing import TYPE_CHECKING, Annotated, final
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
+from pipeline.compress._budget import FINEST, Left, facts, fewest, latency, macs, parameter_bytes
+from pipeline.compress._importance import Importance, Score, batchnorm, magnitude, normalised, taylor
+from pipeline.compress._ranking import Step, ranked, removed, resized, tied
+from pipeline.compress._slices import cut
 from pipeline.compress._weights import kept_zeros
-from pipeline.core import Context, Domain, Facts, Json, Model, Promise, Technique
-from pipeline.facts import measure
+from pipeline.compress.distill import Distill
+from pipeline.core import Context, Domain, Facts, Json, Model, Outlook, Promise, Technique, Unsupported
+from pipeline.errors import UserError
+from pipeline.files import write_atomic
+from pipeline.registry import find
 
 if TYPE_CHECKING:
     import torch
+
+Fraction = Annotated[float, Gt(0), Lt(1)]
+BUDGETS = ("macs", "bytes", "latency")
+MACS = 0.5
+"""What is left where no option says how much."""
+BATCHES = 32
+"""Of gradients, for Taylor's importance: more change the order of few units."""
 
 
 @final
 @dataclass(frozen=True)
 class PruneStructured(Technique):
-    """Removes the groups of coupled channels whose weights have the smallest root-mean-square norm.
+    """Removes the least important units until a budget is kept, in `rounds` equal cuts, an epoch of fine-tuning after each and
+    the rest after the last.
 
-    The groups come from DepGraph (Fang et al. 2023, arXiv:2301.12900; the Torch-Pruning library). A group's importance is
-    I = sqrt(mean over its coupled weight slices of ||w||^2), normalised by its layer's mean so that layers compare. Pruning
-    goes in `rounds` equal cuts of the multiply-accumulates, an epoch of fine-tuning after each and the rest after the last.
+    A unit is a channel of a convolution, a unit of a linear or recurrent layer, or a head of an attention, with all that is
+    coupled to it. Couplings of channels come from DepGraph (Fang et al. 2023, arXiv:2301.12900; the Torch-Pruning library).
+    In a model with attention it is heads and feed-forward units that go, and the width of the residual stream stays. Levels
+    of a recurrent layer lose as many units each, and so do all attentions of a model with a cache. `importance` of a unit:
+
+        magnitude  sqrt(mean w^2) of its weights, over the mean of its layer's units
+        taylor     sum of (g w)^2 over its weights, g the gradient of the loss (Molchanov et al. 2019, arXiv:1906.10771),
+                   over what the unit saves of the multiply-accumulates (of the bytes, where those are the budget)
+        batchnorm  |gamma| of its BatchNorm (Liu et al. 2017, arXiv:1708.06519; without their L1 penalty before the cut)
 
     It does not pay where a layer's latency is bound by its calls rather than by its products (tiny models, batch 1), and
-    latency falls less than the multiply-accumulates do.
+    latency falls less than the multiply-accumulates do: `latency` asks for what counts, and takes longer.
     """
 
-    sparsity: Annotated[float, Gt(0), Lt(1)] = 0.5
-    """Fraction of the multiply-accumulates to remove: 0.6 leaves at most 40 %."""
+    importance: Importance = "magnitude"
+    macs: Fraction | None = None
+    """Fraction of the multiply-accumulates to keep at most; 0.5 when no other budget is given."""
+    bytes: Fraction | None = None
+    """Instead: fraction of the parameters' bytes."""
+    latency: Fraction | None = None
+    """Instead: fraction of the latency of the model before, as measured on this machine while cutting."""
+    runtime: str = "onnxruntime"
+    """In which the latency is measured."""
     rounds: Annotated[int, Ge(1)] = 3
+    teacher: Annotated[float, Ge(0), Le(1)] = 0.0
+    """Weight of the uncompressed reference's soft outputs in the loss, as in `distill`; 0 is the family's own loss."""
     epochs: Annotated[int, Ge(1)] | None = None
     """Of fine-tuning, over all rounds together; None: half of the model's preset."""
     learning_rate: Annotated[float, Gt(0)] | None = None
+
+    def __post_init__(self) -> None:
+        """Two answers to one question are refused."""
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise UserError(f"prune_structured: {' and '.join(given)} each say what is kept; give one of macs, bytes and latency")
+
+    def check(self, outlook: Outlook) -> None:
+        """Refuses scales of a model that has none, and runtimes that cannot measure."""
+        if self.importance == "batchnorm" and not normalised(outlook.module()):
+            raise UserError(
+                f"prune_structured: importance = 'batchnorm' needs layers of batch normalisation, and {outlook.family.name} "
+                "has none; choose 'magnitude' or 'taylor'"
+            )
+        missing = find("runtime", self.runtime, "prune_structured: runtime")().missing()
+        if self.latency and missing:
+            raise UserError(f"prune_structured: latency cannot be measured in {self.runtime}: {missing}")
 
     def apply(self, model: Model, context: Context) -> Model:
         """The pruned and fine-tuned model."""
         from pipeline.train import fit, part, tuning
 
-        family = model.family.build()
-        module = copy.deepcopy(model.module)
-        records: list[Json] = []
         options = tuning(context.train, self.epochs, self.learning_rate)
         # A short recovery between cuts and a long one at the end.
         shares = [1] * (self.rounds - 1) + [max(1, options.epochs - self.rounds + 1)]
+        pruned = replace(model, module=copy.deepcopy(model.module))
         for index, epochs in enumerate(shares):
-            kept = 1 - self.sparsity * (index + 1) / self.rounds
-            records.append(_cut(module, family, model.domain, kept * model.facts.macs))
             progress = part(context.progress, sum(shares[:index]), sum(shares))
             inner = replace(context, scratch=context.scratch / f"round-{index}", progress=progress)
-            zeros = kept_zeros(module)
-            fit(module, family, replace(options, epochs=epochs), inner, pace=zeros)
-            zeros(module, 1.0)
-        surgery = ({"technique": "prune_structured", "record": record} for record in records)
-        return replace(
-            model, module=module, surgery=(*model.surgery, *surgery), facts=measure(family.graphs(module, model.domain))
-        )
+            pruned = self._cut(pruned, model, (index + 1) / self.rounds, inner)
+            family = pruned.family.build()
+            loss = Distill(weight=self.teacher).loss(family, context) if self.teacher else None
+            zeros = kept_zeros(pruned.module)
+            fit(pruned.module, family, replace(options, epochs=epochs), inner, loss=loss, pace=zeros)
+            zeros(pruned.module, 1.0)
+        return replace(pruned, facts=facts(pruned))
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """Bytes fall with the parameters, time with the multiply-accumulates."""
@@ -68,129 +113,80 @@ class PruneStructured(Technique):
         )
 
     def replay(self, module: torch.nn.Module, record: Json, domain: Domain) -> torch.nn.Module:
-        """Removes the same channels again; `record` is {"removed": [[layer, output side, [index, ...]], ...]}."""
-        import torch_pruning
+        """Cuts out the same slices again; `record` is {"removed": [[tensor, dimension, [index, ...]], ...], ...}."""
+        return cut(module, record["removed"])
 
-        inputs = _example(domain)
-        graph = torch_pruning.DependencyGraph().build_dependency(module, inputs, customized_pruners=_recurrent())
-        graph.load_pruning_history(record["removed"])
-        return module
+    @property
+    def _budget(self) -> tuple[str, float]:
+        """Which budget it is, and how large."""
+        given = {name: size for name in BUDGETS if (size := getattr(self, name)) is not None}
+        return next(iter(given.items()), ("macs", MACS))
 
+    def _cut(self, model: Model, whole: Model, share: float, context: Context) -> Model:
+        """The model without the units that go, once the budget is to be kept to so large a share."""
+        noted = context.scratch / "cut.json"  # a resumed round has to cut what it had cut: no time is measured twice alike
+        if not noted.is_file():
+            write_atomic(noted, json.dumps(self._choice(model, whole, share, context)).encode())
+        choice = json.loads(noted.read_text())
+        step = {"technique": "prune_structured", "record": {"removed": choice["removed"], "left": choice["left"]}}
+        return replace(
+            model,
+            module=cut(model.module, choice["removed"] + choice["by_option"]),
+            family=replace(model.family, options=choice["options"]),
+            surgery=(*model.surgery, step),
+        )
 
-def _cut(module: torch.nn.Module, family: Any, domain: Domain, budget: float) -> Json:
-    """Prunes in place, a few channels at a time, until one inference needs at most `budget` multiply-accumulates."""
-    import torch
-    import torch_pruning
+    def _choice(self, model: Model, whole: Model, share: float, context: Context) -> Json:
+        """What goes, as JSON; Unsupported where the budget is out of reach."""
+        kind, budget = self._budget
+        left = self._left(kind, whole, context)
+        cost = parameter_bytes(model) if kind == "bytes" else macs(model)
 
-    steps = 200
-    pruner = torch_pruning.pruner.BasePruner(
-        module,
-        _example(domain),
-        importance=_importance,
-        global_pruning=True,
-        pruning_ratio=1.0,
-        max_pruning_ratio=0.95,  # no layer is emptied
-        iterative_steps=steps,
-        ignored_layers=_outputs(module, domain),
-        customized_pruners=_recurrent(),
-        root_module_types=[torch.nn.Conv2d, torch.nn.Linear, torch.nn.GRU],
-    )
-    for _ in range(steps):
-        if measure(family.graphs(module, domain)).macs <= budget:
-            break
-        pruner.step()
-    return {"removed": _merged(pruner.pruning_history())}
+        def without(gone: list[Step]) -> Model:
+            module = cut(copy.deepcopy(model.module), removed(gone))
+            return replace(model, module=module, family=resized(model.family, module, gone))
 
+        # Only Taylor's scores are of one unit, the loss's, in all layers: those can be held against what each unit costs.
+        saving = (lambda step: 1 - cost(without([step]))) if self.importance == "taylor" else None
+        steps = ranked(tied(model.module, model.family, model.domain), self._score(model, context), saving)
+        if not steps:
+            judged = f"that could go and that importance {self.importance!r} judges"
+            raise Unsupported(f"prune_structured: {model.family.name} has no unit {judged}")
+        least = left(without(steps))
+        if least > budget:
+            raise Unsupported(
+                f"prune_structured: {kind} = {budget:g} is out of reach: {least:.3g} of it is left when no layer can lose more"
+            )
+        goal = 1 - share * (1 - budget)
+        finest = FINEST if kind == "latency" else None
+        count, found = fewest(lambda count: left(without(steps[:count])), (len(steps), least), goal, finest)
+        return {
+            "removed": removed(steps[:count], option=False),
+            "by_option": removed(steps[:count], option=True),
+            "options": without(steps[:count]).family.options,
+            "left": {kind: found, **({"runtime": self.runtime} if kind == "latency" else {})},
+        }
 
-def _merged(history: list[Any]) -> list[Any]:
-    """One removal a layer out of many small ones, whose indices count the channels that were left at the time."""
-    removed: dict[tuple[str, bool], list[int]] = {}
-    for name, output, index in history:
-        gone = removed.setdefault((name, bool(output)), [])
-        originals = []
-        for place in index:
-            original = int(place)
-            for earlier in sorted(gone):
-                original += earlier <= original
-            originals.append(original)
-        gone += originals
-    return [[name, output, sorted(gone)] for (name, output), gone in removed.items()]
+    def _left(self, kind: str, whole: Model, context: Context) -> Left:
+        if kind == "latency":
+            return latency(whole, self.runtime, context)
+        return macs(whole) if kind == "macs" else parameter_bytes(whole)
 
-
-def _outputs(module: torch.nn.Module, domain: Domain) -> list[torch.nn.Module]:
-    """The layers that make the classes: their outputs are the task's and stay."""
-    import torch
-
-    return [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear) and layer.out_features == domain.classes]
-
-
-def _importance(group: Any) -> torch.Tensor:
-    """Root mean square of a group's coupled slices, divided by the group's mean: float [channels of the group's root]."""
-    import torch
-
-    total, count = (torch.zeros(len(group[0].idxs)) for _ in range(2))
-    for item in group:
-        norms = _slice_norms(item.dep, item.idxs)
-        if norms is not None:  # behind a flattening a channel has many slices: `root_idxs` says whose each is
-            owners = torch.tensor(item.root_idxs)
-            total.index_add_(0, owners, norms)
-            count.index_add_(0, owners, torch.ones_like(norms))
-    root = (total / count.clamp(min=1)).sqrt()
-    return root / root.mean().clamp(min=1e-12)
+    def _score(self, model: Model, context: Context) -> Score:
+        if self.importance == "magnitude":
+            return magnitude(model.module)
+        if self.importance == "batchnorm":
+            return batchnorm(model.module)
+        return taylor(model.module, model.family.build(), _batches(context))
 
 
-def _slice_norms(dependency: Any, index: list[int]) -> torch.Tensor | None:
-    """Mean squared weight of each pruned slice of one layer; None for layers that have no weight of their own."""
+def _batches(context: Context) -> Iterator[dict[str, torch.Tensor]]:
+    """Some of the training split's batches, as they come in an epoch."""
+    import numpy as np
     import torch
 
-    layer: Any = dependency.target.module
-    kind = type(layer)
-    output = dependency.handler.__name__ == "prune_out_channels"
-    if issubclass(kind, torch.nn.GRU):
-        squares = layer.weight_hh_l0.detach() ** 2  # [3 * hidden, hidden]; the three gates of a unit go together
-        return (squares.view(3, layer.hidden_size, -1).mean((0, 2)) + squares.mean(0))[index] / 2 if output else None
-    if issubclass(kind, (torch.nn.Conv2d, torch.nn.Linear)):
-        weight = layer.weight.detach()
-        flat = weight.flatten(1) if output else weight.transpose(0, 1).flatten(1)
-        norms: torch.Tensor = (flat[index] ** 2).mean(1)
-        return norms
-    return None
-
-
-def _example(domain: Domain) -> tuple[torch.Tensor, ...]:
-    import torch
-
-    return tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in domain.inputs.values())
-
-
-def _recurrent() -> dict[Any, Any]:
-    """Torch-Pruning knows no GRU: this is how one loses hidden units."""
-    import torch
-    from torch_pruning.pruner.function import BasePruningFunc
-
-    class GRUPruner(BasePruningFunc):  # type: ignore[misc]  # the library has no types
-        TARGET_MODULES = torch.nn.GRU
-
-        def prune_out_channels(self, layer: Any, idxs: list[int]) -> Any:
-            kept = torch.tensor(sorted(set(range(layer.hidden_size)) - set(idxs)))
-            rows = torch.cat([kept + gate * layer.hidden_size for gate in range(3)])
-            for name, parameter in list(layer.named_parameters()):
-                smaller = parameter.detach()[rows]
-                smaller = smaller[:, kept] if name.startswith("weight_hh") else smaller
-                setattr(layer, name, torch.nn.Parameter(smaller.clone()))
-            layer.hidden_size = len(kept)
-            return layer
-
-        def prune_in_channels(self, layer: Any, idxs: list[int]) -> Any:
-            kept = torch.tensor(sorted(set(range(layer.input_size)) - set(idxs)))
-            layer.weight_ih_l0 = torch.nn.Parameter(layer.weight_ih_l0.detach()[:, kept].clone())
-            layer.input_size = len(kept)
-            return layer
-
-        def get_out_channels(self, layer: Any) -> int:
-            return int(layer.hidden_size)
-
-        def get_in_channels(self, layer: Any) -> int:
-            return int(layer.input_size)
-
-    return {torch.nn.GRU: GRUPruner()}
+    order = np.random.default_rng(context.seed).permutation(context.data.size("train"))
+    size = context.train.batch
+    for start in range(0, max(1, min(BATCHES, len(order) // size)) * size, size):
+        batch = context.data.batch("train", order[start : start + size])
+        yield {name: torch.from_numpy(array) for name, array in batch.items()}

@@ -16,7 +16,7 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-MASK = "pruning_mask_"
+MASK, MOVEMENT = "pruning_mask_", "movement_of_"
 CUTS = 100
 """The sparsity rises in so many cuts: scoring before every step would cost more than the steps."""
 
@@ -30,8 +30,12 @@ class PruneUnstructured(Technique):
 
     and the rest recovers. Scores of a weight w: `global` |w|, all tensors together; `layer` |w|, the same share of every
     tensor; `lamp` w^2 / (sum of v^2 over the v of its tensor with |v| >= |w|), all tensors together, which never empties a
-    layer (Lee et al. 2021, arXiv:2010.07611). Tensors of two or more dimensions are pruned, biases are not. A zero is a real
-    zero in the stored weights and in every float file; later trainings of the chain keep it.
+    layer (Lee et al. 2021, arXiv:2010.07611); `movement` the sum of -w dL/dw over the steps so far, all tensors together: what
+    training moves towards zero goes first, however large it is (Sanh et al. 2020, arXiv:2005.07683). Theirs lets a masked weight
+    come back, by a straight-through gradient; here it is zero from then on, and its score stays what it was.
+
+    Tensors of two or more dimensions are pruned, biases are not. A zero is a real zero in the stored weights and in every float
+    file; later trainings of the chain keep it.
 
     It does not pay in time (no runtime here has sparse kernels) nor in the file's bytes; only what travels gets smaller, and
     well so only after `cluster`. N:M patterns are for hardware that has them (NVIDIA's sparse tensor cores take 2:4).
@@ -39,7 +43,7 @@ class PruneUnstructured(Technique):
 
     sparsity: Annotated[float, Gt(0), Lt(1)] | None = None
     """Fraction of the weights that are zero in the end; None: 0.9, or what the pattern says."""
-    scores: Literal["global", "layer", "lamp"] = "lamp"
+    scores: Literal["global", "layer", "lamp", "movement"] = "lamp"
     pattern: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(2)]] | None = None
     """[N, M]: of every M neighbours along the inputs the N largest stay, from the first step on. Leftovers stay dense."""
     ramp: Annotated[float, Gt(0), Le(1)] = 0.5
@@ -58,6 +62,11 @@ class PruneUnstructured(Technique):
             raise UserError(f"prune_unstructured: pattern {list(self.pattern)} says how many are zero; leave sparsity out")
         if self.pattern and self.pattern[0] >= self.pattern[1]:
             raise UserError(f"prune_unstructured: pattern {list(self.pattern)} keeps all; expected [N, M] with N < M, as [2, 4]")
+        if self.scores == "movement" and (self.pattern or self.rewind):
+            other = "pattern" if self.pattern else "rewind"
+            raise UserError(
+                f"prune_unstructured: {other} zeroes before the first step, when nothing has moved; choose other scores"
+            )
 
     def apply(self, model: Model, context: Context) -> Model:
         """The pruned and fine-tuned model."""
@@ -69,6 +78,7 @@ class PruneUnstructured(Technique):
         options = replace(tuning(context.train, epochs, self.learning_rate), patience=None)
         for name, weight in _numbered(module):
             module.register_buffer(name, weight.detach() != 0)  # buffers, so that a resumed training has the same masks
+        hooks = _watch_movement(module) if self.scores == "movement" else []
         if self.pattern or self.rewind:
             self._cut(module, 1.0)
         if self.rewind:
@@ -76,7 +86,9 @@ class PruneUnstructured(Technique):
         loss = Distill(weight=self.teacher).loss(family, context) if self.teacher else None
         fit(module, family, options, context, loss=loss, pace=self._pace)
         self._pace(module, 1.0)
-        for name, _ in _numbered(module):
+        for hook in hooks:
+            hook.remove()
+        for name in [name for name, _ in module.named_buffers() if name.startswith((MASK, MOVEMENT))]:
             delattr(module, name)
         return replace(model, module=module)
 
@@ -92,6 +104,12 @@ class PruneUnstructured(Technique):
         if not (self.pattern or self.rewind):
             self._cut(module, 1 - (1 - cut) ** 3)
 
+    def _scores(self, module: torch.nn.Module) -> list[torch.Tensor]:
+        """Of each tensor's weights, flat."""
+        if self.scores == "movement":
+            return [module.get_buffer(MOVEMENT + name).flatten() for name, _ in _numbered(module)]
+        return [_score(weight.data.flatten(), self.scores) for _, weight in _numbered(module)]
+
     def _cut(self, module: torch.nn.Module, share: float) -> None:
         """Masks and zeroes `share` of what is to be zero in the end."""
         import torch
@@ -105,13 +123,29 @@ class PruneUnstructured(Technique):
             count = int(share * sparsity * every.numel())
             if count <= int((~every).sum()):
                 return
-            scores = torch.cat([_score(weight.flatten(), self.scores) for _, weight in tensors])
-            every[scores.masked_fill(~every, -1).argsort(stable=True)[:count]] = False
+            scores = torch.cat(self._scores(module))
+            every[scores.masked_fill(~every, -torch.inf).argsort(stable=True)[:count]] = False
             parts = torch.split(every, [mask.numel() for mask, _ in tensors])
             masks = [part.view_as(mask) for part, (mask, _) in zip(parts, tensors, strict=True)]
         for (mask, weight), fresh in zip(tensors, masks, strict=True):
             mask.copy_(fresh)
             weight.mul_(fresh)
+
+
+def _watch_movement(module: torch.nn.Module) -> list[Any]:
+    """Adds -w dL/dw to each weight's score as soon as a gradient is there: before the step that changes w. Returns the hooks."""
+    import torch
+
+    def watch(name: str, weight: torch.nn.Parameter) -> Any:
+        module.register_buffer(MOVEMENT + name, torch.zeros_like(weight))  # a checkpoint holds it, as it holds the masks
+
+        def add(parameter: torch.nn.Parameter) -> None:
+            if parameter.grad is not None:
+                module.get_buffer(MOVEMENT + name).sub_(parameter.detach() * parameter.grad)
+
+        return weight.register_post_accumulate_grad_hook(add)  # type: ignore[no-untyped-call]
+
+    return [watch(name, weight) for name, weight in _numbered(module)]
 
 
 def _numbered(module: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

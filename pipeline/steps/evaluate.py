@@ -19,7 +19,7 @@ EXAMPLES = 3
 def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     """Writes the evidence (a row a sample) and returns the quality as the report holds it."""
     artifact, data = inputs[0], dataset(task)
-    judge: Task = spec(task["model"]).build().task(data.domain)
+    judge: Task = spec(artifact.facts["family"]).build().task(data.domain)
     runtime = Spec("runtime", task["runtime"]).build()
     predictors = {}
     for name, files in artifact.facts["graphs"].items():

@@ -61,7 +61,7 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     save_arrays(folder / SAMPLE, asked[first][0])
     save_arrays(folder / ANSWER, module_predictor(graph)(asked[first][0]))
     names = {name: [str(path.relative_to(folder)) for path in paths] for name, paths in files.items()}
-    return {"format": task["format"], "graphs": names, "parity": asdict(found)}
+    return {"format": task["format"], "family": asdict(model.family), "graphs": names, "parity": asdict(found)}
 
 
 def _calibration(model: Model, judge: Task, graphs: dict[str, Graph], data: Dataset, seed: int) -> dict[str, list[Arrays]]:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 
 from models.ds_cnn import DSCNN
-from pipeline.compress.prune_structured import _cut
-from pipeline.core import Domain, TensorSpec
+from pipeline.core import Domain, Model, Spec, TensorSpec
 from pipeline.facts import measure
 
 WORDS = Domain("words", {"spectrogram": TensorSpec((1, 1, 49, 10))}, 12)
@@ -36,12 +35,7 @@ def test_its_depth_is_an_option(blocks: int) -> None:
     assert module.eval()(torch.zeros(3, 1, 49, 10)).shape == (3, 12)
 
 
-def test_its_channels_can_be_pruned() -> None:
-    torch.manual_seed(0)
-    family = DSCNN()
-    module = family.build(WORDS)
-    before = measure(family.graphs(module, WORDS))
-    small = copy.deepcopy(module)
-    _cut(small, family, WORDS, before.macs / 2)
-    assert measure(family.graphs(small, WORDS)).macs <= before.macs / 2
-    assert small.eval()(torch.randn(2, 1, 49, 10)).shape == (2, 12)
+def test_its_channels_can_be_pruned(cut_down: Callable[..., tuple[Model, Model]]) -> None:
+    before, small = cut_down(Spec("model", "ds_cnn"), WORDS, macs=0.5)
+    assert small.facts.macs <= before.facts.macs / 2
+    assert small.module.eval()(torch.randn(2, 1, 49, 10)).shape == (2, 12)

@@ -19,7 +19,7 @@ Build = Callable[..., Model]
 
 @pytest.mark.parametrize("name", ["mlp", "lenet5", "gru_classifier"])
 def test_a_pruned_model_comes_back_the_same(untrained: Build, context: Context, tmp_path: Path, name: str) -> None:
-    model = PruneStructured(sparsity=0.5, rounds=2, epochs=2).apply(untrained(name), context)
+    model = PruneStructured(macs=0.5, rounds=2, epochs=2).apply(untrained(name), context)
     model = replace(model, precision=Precision("static"))
     model_file.save(model, tmp_path / "saved")
     loaded = model_file.load(tmp_path / "saved")

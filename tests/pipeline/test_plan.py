@@ -25,11 +25,11 @@ models = [{ model = "mlp", hidden = [16] }, { model = "lenet5" }]
 
 [[variants]]
 name = "pruned"
-steps = [{ technique = "prune_structured", sparsity = 0.6 }]
+steps = [{ technique = "prune_structured", macs = 0.4 }]
 
 [[variants]]
 name = "chain"
-steps = [{ technique = "prune_structured", sparsity = 0.6 }, { technique = "quantize_static" }]
+steps = [{ technique = "prune_structured", macs = 0.4 }, { technique = "quantize_static" }]
 """
 RUNTIMES = {"onnxruntime": None, "litert": None, "torch": None}
 
@@ -118,12 +118,12 @@ def test_runtimes_of_a_gpu_take_the_very_files_that_the_host_s_runtimes_have_pro
 @pytest.mark.parametrize(
     ("old", "new", "changed"),
     [
-        ("sparsity = 0.6", "sparsity = 0.5", {"compress", "export"}),
+        ("macs = 0.4", "macs = 0.5", {"compress", "export"}),
         ("hidden = [16]", "hidden = [17]", {"train", "compress", "export"}),
         ("hidden = [16]", "hidden = [16], train = { epochs = 3 }", {"train", "compress", "export"}),
         ("data =", "seed = 1\ndata =", {"train", "compress", "export"}),
         ('data = "digits"', 'data = { data = "digits", validation = 300 }', {"train", "compress", "export"}),
-        ("sparsity = 0.6", "sparsity = 0.6, rounds = 3", set()),  # the default, said aloud
+        ("macs = 0.4", "macs = 0.4, rounds = 3", set()),  # the default, said aloud
         ('name = "pruned"', 'name = "smaller"', set()),
         ("data =", "threads = 2\ndata =", set()),
         ("data =", 'name = "another"\ndata =', set()),
@@ -260,14 +260,14 @@ def test_nonsense_seeds_are_refused(planned: Planner, seeds: str) -> None:
 )
 def test_ranks_that_a_model_cannot_have_are_refused_in_the_plan(planned: Planner, rank: str, words: str) -> None:
     with pytest.raises(UserError) as refused:
-        planned('technique = "prune_structured", sparsity = 0.6', f'technique = "low_rank", rank = {rank}')
+        planned('technique = "prune_structured", macs = 0.4', f'technique = "low_rank", rank = {rank}')
     assert str(refused.value) == words
 
 
 def test_ranks_are_those_of_the_student(planned: Planner) -> None:
     student = '{ technique = "distill", student = { hidden = [32] } }, { technique = "low_rank", rank = { "1" = %d } }'
     text = RECIPE.replace(', { model = "lenet5" }', "")
-    old = '{ technique = "prune_structured", sparsity = 0.6 }'
+    old = '{ technique = "prune_structured", macs = 0.4 }'
     assert planned(old, student % 20, text=text).steps
     with pytest.raises(UserError, match=r"pruned.steps\[1\]: low_rank: rank 33 of layer '1' is above its own, 32"):
         planned(old, student % 33, text=text)

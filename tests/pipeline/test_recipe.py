@@ -104,9 +104,10 @@ MISTAKES = {
     "pretrained on what is no data": ('model = "mlp",', 'model = "mlp", pretrained = 3,', ["models[0].pretrained", "found 3"]),
     "pretrained on unknown data": ('model = "mlp",', 'model = "mlp", pretrained = "mnits",', ["models[0].pretrained", "'mnist'"]),
     "sparsity": (
+    "fraction": (
         re.compile(r"steps = \[.*\]", re.DOTALL),
-        'steps = [{ technique = "prune_structured", sparsity = 1.5 }]',
-        ["variants[0].steps[0]", "sparsity", "less than 1", "found 1.5"],
+        'steps = [{ technique = "prune_structured", macs = 1.5 }]',
+        ["variants[0].steps[0]", "macs", "less than 1", "found 1.5"],
     ),
     "export as a technique": ('"distill"', '"export"', ["variants[0].steps[0]", "export is no technique"]),
     "a format as a technique": ('"distill"', '"onnx"', ["variants[0].steps[0]", "export is no technique"]),

@@ -111,7 +111,7 @@ models = [{ model = "mlp", hidden = [16], train = { epochs = 2 } }]
 
 [[variants]]
 name = "pruned"
-steps = [{ technique = "prune_structured", sparsity = 0.3, rounds = 1, epochs = 1 }]
+steps = [{ technique = "prune_structured", macs = 0.7, rounds = 1, epochs = 1 }]
 """
 TRIED = ["torch_eager_fp32", "torch_eager_int8", "torch_compile_bf16"]
 PRETENDED = {

@@ -147,7 +147,7 @@ def test_of_a_kernel_too_a_lower_price_buys_more() -> None:
 def test_a_factorized_model_comes_back_from_disk_after_pruning_too(
     untrained: Build, context: Context, tmp_path: Path, name: str, options: dict[str, float]
 ) -> None:
-    pruned = PruneStructured(sparsity=0.3, rounds=1, epochs=1).apply(untrained(name), replace(context, scratch=tmp_path / "a"))
+    pruned = PruneStructured(macs=0.7, rounds=1, epochs=1).apply(untrained(name), replace(context, scratch=tmp_path / "a"))
     model = LowRank(**options, epochs=1).apply(pruned, replace(context, scratch=tmp_path / "b"))
     assert model.facts.parameters < pruned.facts.parameters
     if "budget" in options:
@@ -160,9 +160,7 @@ def test_a_factorized_model_comes_back_from_disk_after_pruning_too(
 def test_pruned_then_factorized_then_int8_in_every_format(
     untrained: Build, context: Context, blobs: Dataset, tmp_path: Path
 ) -> None:
-    pruned = PruneStructured(sparsity=0.3, rounds=1, epochs=1).apply(
-        untrained("lenet5"), replace(context, scratch=tmp_path / "a")
-    )
+    pruned = PruneStructured(macs=0.7, rounds=1, epochs=1).apply(untrained("lenet5"), replace(context, scratch=tmp_path / "a"))
     thin = LowRank(energy=0.7, epochs=1).apply(pruned, replace(context, scratch=tmp_path / "b"))
     int8 = QuantizeStatic(calibration_samples=64).apply(thin, context)
     graph = thin.family.build().graphs(thin.module.eval(), thin.domain)["classifier"]
@@ -181,7 +179,7 @@ def test_pruned_then_factorized_then_int8_in_every_format(
 
 def test_a_factorized_model_can_be_pruned(untrained: Build, context: Context, tmp_path: Path) -> None:
     thin = LowRank(budget=0.5, epochs=0).apply(untrained("lenet5"), context)
-    model = PruneStructured(sparsity=0.3, rounds=1, epochs=1).apply(thin, replace(context, scratch=tmp_path / "b"))
+    model = PruneStructured(macs=0.7, rounds=1, epochs=1).apply(thin, replace(context, scratch=tmp_path / "b"))
     model_file.save(model, tmp_path / "saved")
     image = torch.randn(3, 1, 8, 8)
     assert torch.equal(model_file.load(tmp_path / "saved").module(image), model.module.eval()(image))

@@ -28,7 +28,7 @@ def shares(model: Model) -> list[float]:
     return [float((each == 0).float().mean()) for each in weights(model.module).values()]
 
 
-@pytest.mark.parametrize("scores", ["global", "layer", "lamp"])
+@pytest.mark.parametrize("scores", ["global", "layer", "lamp", "movement"])
 def test_as_many_weights_as_asked_are_zero_and_no_bias(untrained: Build, context: Context, scores: Any) -> None:
     pruned = PruneUnstructured(sparsity=0.7, scores=scores, epochs=1).apply(untrained(), context)
     count = sum(each.numel() for each in weights(pruned.module).values())
@@ -54,6 +54,38 @@ def test_lamp_is_the_papers_formula_and_empties_no_layer_where_global_scores_do(
     }
     assert shares(kept["global"])[1] == 1.0
     assert shares(kept["lamp"])[1] < 0.99
+
+
+def test_movement_is_the_papers_sum_and_says_what_goes(
+    untrained: Build, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """-w dL/dw over the steps, held against gradients taken anew; what goes at the first cut is what has the least of it."""
+    model, sums = untrained(hidden=[12]), dict[str, torch.Tensor]()
+    family, cuts = model.family.build(), list[tuple[float, float]]()
+
+    def watched(module: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        value: torch.Tensor = family.loss(family.forward(module, batch), batch)
+        found = torch.autograd.grad(value, list(weights(module).values()), retain_graph=True)
+        for (name, weight), gradient in zip(weights(module).items(), found, strict=True):
+            sums[name] = sums.get(name, torch.zeros_like(weight)) - weight.detach() * gradient
+        return value
+
+    step = PruneUnstructured(sparsity=0.5, scores="movement", ramp=1.0, epochs=1)
+    cut = PruneUnstructured._cut
+
+    def cutting(self: PruneUnstructured, module: torch.nn.Module, share: float) -> None:
+        before = zeros(module)
+        cut(self, module, share)
+        if zeros(module) > before and not cuts and sums:
+            every = torch.cat([sums[name].flatten() for name in weights(module)])
+            gone = torch.cat([(weight == 0).flatten() for weight in weights(module).values()])
+            cuts.append((float(every[gone].max()), float(every[~gone].min())))
+
+    monkeypatch.setattr(PruneUnstructured, "_cut", cutting)
+    monkeypatch.setattr(Distill, "loss", lambda *_: watched)
+    replace(step, teacher=1.0).apply(model, context)
+    ((went, stayed),) = cuts
+    assert went <= stayed + 1e-7
 
 
 def test_two_of_four_neighbours_stay_and_the_largest(untrained: Build, context: Context) -> None:
@@ -96,6 +128,10 @@ def test_a_killed_step_goes_on_as_if_nothing_had_been(goes_on: Callable[[Techniq
     assert min(goes_on(PruneUnstructured(sparsity=0.8, epochs=3))) >= 1.0
 
 
+def test_a_killed_movement_goes_on_as_if_nothing_had_been(goes_on: Callable[[Technique], list[float]]) -> None:
+    assert min(goes_on(PruneUnstructured(sparsity=0.8, scores="movement", epochs=3))) >= 1.0
+
+
 def test_zeros_are_zeros_in_the_exported_file(untrained: Build, context: Context, tmp_path: Path) -> None:
     pruned = PruneUnstructured(sparsity=0.9, epochs=1).apply(untrained("lenet5"), context)
     graph = pruned.family.build().graphs(pruned.module, pruned.domain)["classifier"]
@@ -129,6 +165,8 @@ def test_a_ticket_of_a_changed_structure_cannot_be_had(untrained: Build, context
         ({"pattern": [4, 4]}, "expected [N, M] with N < M"),
         ({"sparsity": 1.0}, "sparsity: Input should be less than 1 (found 1.0)"),
         ({"scores": "lmap"}, "did you mean 'lamp'?"),
+        ({"scores": "movement", "pattern": [2, 4]}, "pattern zeroes before the first step, when nothing has moved"),
+        ({"scores": "movement", "rewind": True}, "rewind zeroes before the first step, when nothing has moved"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:
