@@ -103,7 +103,6 @@ MISTAKES = {
     ),
     "pretrained on what is no data": ('model = "mlp",', 'model = "mlp", pretrained = 3,', ["models[0].pretrained", "found 3"]),
     "pretrained on unknown data": ('model = "mlp",', 'model = "mlp", pretrained = "mnits",', ["models[0].pretrained", "'mnist'"]),
-    "sparsity": (
     "fraction": (
         re.compile(r"steps = \[.*\]", re.DOTALL),
         'steps = [{ technique = "prune_structured", macs = 1.5 }]',
