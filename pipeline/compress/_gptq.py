@@ -32,7 +32,7 @@ def gptq(
     names = _called(module, family, batches[0])
     for done, name in enumerate(names):
         progress(done, len(names), f"rounding {name}")
-        layer = module.get_submodule(name)
+        layer: Any = module.get_submodule(name)
         hessians = _hessians(module, family, layer, batches)
         rows = layer.weight.data.flatten(1)
         parts = [rounded(part, each, bits, group) for part, each in zip(rows.chunk(len(hessians)), hessians, strict=True)]

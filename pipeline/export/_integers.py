@@ -62,7 +62,8 @@ class Integers:
     @property
     def array(self) -> Array:
         """What a file gives back."""
-        return (self.values * self.scale).reshape(self.turned).transpose(self.back)
+        restored: Array = (self.values * self.scale).reshape(self.turned).transpose(self.back)
+        return restored
 
     @property
     def _outputs(self) -> tuple[int, ...]:
@@ -104,7 +105,8 @@ def packed(values: Array) -> Array:
     """Int4 values, two a byte, the first in the low half, as all three formats hold them; uint8."""
     flat = values.reshape(-1).view(np.uint8) & 15
     pairs = np.append(flat, np.zeros(len(flat) % 2, np.uint8)).reshape(-1, 2)
-    return (pairs[:, 0] | pairs[:, 1] << 4).astype(np.uint8)
+    halves: Array = pairs[:, 0] | pairs[:, 1] << 4
+    return halves
 
 
 def _orders(axes: int, ordered: bool) -> Iterator[tuple[tuple[int, ...], int]]:

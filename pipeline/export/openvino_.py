@@ -30,7 +30,8 @@ class Openvino:
     It starts from the ONNX graph, because OpenVINO's own reader of torch modules fails on nn.TransformerEncoder.
     Int8 is NNCF on the OpenVINO model with `overflow_fix=ENABLE`: x86 without VNNI saturates sums of 8-bit products, and
     the default, which fixes the first layers only, lost 2 to 4 points of accuracy there. Recurrent operators compute in
-    float32 from weights stored as int8: OpenVINO has no int8 kernel for the GRU of torch.
+    float32 from weights stored as int8: OpenVINO has no int8 kernel for the GRU of torch. Weights on a grid are stored as
+    integers and restored as the file is loaded.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".xml", ".bin")

@@ -27,7 +27,8 @@ class Tflite:
 
     64-bit integers become 32-bit ones, at inputs and outputs too: most runtimes on devices have no others. Int8 is
     ai-edge-quantizer's static w8a8 with float inputs and outputs (LiteRT.js takes no others). Recurrent layers are
-    unrolled into primitive operators, so they become int8 too, one scale an operator and time step.
+    unrolled into primitive operators, so they become int8 too, one scale an operator and time step. Dynamic int8 is its
+    quantizer's dynamic range, which LiteRT's hybrid kernels compute. Weights on a grid are stored as integers.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)

@@ -12,8 +12,8 @@ from pipeline.core import Context, Model, Precision
 
 def test_it_sets_the_precision_and_nothing_else(untrained: Callable[..., Model], context: Context) -> None:
     model = untrained()
-    quantized = QuantizeStatic(calibration_samples=7, per_channel=False).apply(model, context)
-    assert quantized.precision == Precision("static", per_channel=False, calibration_samples=7)
+    quantized = QuantizeStatic(calibration_samples=7, per_channel=False, calibration="percentile").apply(model, context)
+    assert quantized.precision == Precision("static", per_channel=False, calibration="percentile", calibration_samples=7)
     assert quantized.module is model.module
     assert quantized.facts.weight_bits == 8
     assert next(quantized.module.parameters()).dtype == torch.float32
