@@ -19,8 +19,10 @@ from pipeline.compress._fake_quantization import rounded
 from pipeline.compress._weights import weights
 from pipeline.compress.mixed_precision import MixedPrecision, assigned
 from pipeline.compress.prune_unstructured import PruneUnstructured
+from pipeline.compress.quantize_weights import QuantizeWeights
 from pipeline.core import Context, Domain, Model, Outlook, Precision, Spec, Train, Unsupported
 from pipeline.errors import UserError
+from pipeline.evaluate import module_predictor
 
 Build = Callable[..., Model]
 OPTIONS = [8, 4, 3, 2]
@@ -190,3 +192,24 @@ def test_each_error_is_of_one_tensor_alone(trained: Model, context: Context) -> 
             for error, bits in zip(row, (4, 2), strict=True):
                 lost = (rounded(trained.module, {name: bits})(images) - wanted).square().sum() / wanted.square().sum()
                 assert error == pytest.approx(float(lost), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "tflite"])
+def test_its_file_answers_as_the_module_and_is_smaller_than_eight_bits(
+    trained: Model, context: Context, tmp_path: Path, name: str
+) -> None:
+    exporter = Spec("format", name).build()
+    sizes = []
+    for technique in (QuantizeWeights(), MixedPrecision(mean_bits=5, samples=64)):
+        made = technique.apply(trained, context)
+        graph = made.family.build().graphs(made.module, made.domain)["classifier"]
+        files = exporter.export(made, graph, tmp_path / str(len(sizes)), [], {})
+        sizes.append(sum(file.stat().st_size for file in files))
+    runtime = {"onnx": "onnxruntime", "openvino": "openvino", "tflite": "litert"}[name]
+    sample = {"image": context.data.splits["validation"]["image"][:1]}
+    answers = [
+        predict(sample)["logits"] for predict in (Spec("runtime", runtime).build().load(files, 1), module_predictor(graph))
+    ]
+    assert np.allclose(*answers, atol=exporter.tolerance)
+    saved = (8 - mean(made)) / 8 * sum(each.numel() for each in weights(made.module).values())
+    assert sizes[0] - sizes[1] == pytest.approx(saved, rel=0.02)
