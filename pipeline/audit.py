@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from targets._device import Target
 
 Outcomes = Mapping[str, Outcome]
+Run = Callable[[tuple[Step, ...], Outcomes], Outcomes]
+"""Executes steps, given the outcomes of what they need; returns those and theirs."""
 RUNTIMES = ("onnxruntime", "openvino", "litert")
 """Those that run on this machine's CPU as pipeline/anatomy profiles them."""
 ELSEWHERE = "profiled only where the run measures on this machine"
@@ -30,15 +32,15 @@ def key(cell: Cell) -> str:
     return f"layers/{cell.model}/{cell.variant}/{cell.runtime}"
 
 
-def audit(plan: Plan, outcomes: Outcomes, target: Target, run: Callable[[tuple[Step, ...]], Outcomes]) -> Outcomes:
-    """The outcomes of looking into every cell's file, by `key`. `run` executes steps, one after the other."""
+def audit(plan: Plan, outcomes: Outcomes, target: Target, run: Run) -> Outcomes:
+    """The outcomes of looking into every cell's file, by `key`."""
     cells = [cell for cell in plan.cells if not cell.unavailable and cell.format in READERS]
     cells = [cell for cell in cells if outcomes[cell.artifact].status == "ok"]
     asked = {cell.model_keys[-1]: cell for cell in cells}
     minding = {model: _minding(plan, cell) for model, cell in asked.items()}
-    minded = run(tuple(minding.values()))
+    minded = run(tuple(minding.values()), outcomes)
     here = target.judges is None and target.provenance == "measured"
-    return run(tuple(_looking(plan, cell, minding[cell.model_keys[-1]].key, minded, here) for cell in cells))
+    return run(tuple(_looking(plan, cell, minding[cell.model_keys[-1]].key, minded, here) for cell in cells), minded)
 
 
 def _looking(plan: Plan, cell: Cell, sensitive: str, minded: Outcomes, here: bool) -> Step:

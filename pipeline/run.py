@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,11 +105,11 @@ def _run(options: Options, console: Console, recipe: Recipe, target: Target, rea
         outcomes = execute(plan.steps, state.cached, store, folder, workers(), watcher)
     sets = measure_sets(plan, outcomes, store, aa=options.aa, judges=target.judges)
     measured = _measure(reached, list(sets.values()), plan, options.sustained, console)
-    looked = audit(plan, outcomes, target, lambda steps: _after(steps, outcomes, store, folder, console))
+    looked = audit(plan, outcomes, target, partial(_after, store, folder, console))
     with console.status("writing the report"):
         write_atomic(folder / "samples.json", json.dumps(measured.raw).encode())
         about = describe(plan, folder.name, started, _command(), measured)
-        report = assemble(plan, {**outcomes, **looked}, by_place(sets, measured), store, about, target.provenance)
+        report = assemble(plan, looked, by_place(sets, measured), store, about, target.provenance)
         _write(report, folder, options.publish)
     if options.as_json:
         print(json.dumps(to_json(report), indent=1))
@@ -148,7 +149,7 @@ def _measure(reached: Reached, sets: list[MeasureSet], plan: Plan, sustained: fl
 
 
 def _after(
-    steps: tuple[Step, ...], outcomes: Mapping[str, Outcome], store: Store, folder: Path, console: Console
+    store: Store, folder: Path, console: Console, steps: tuple[Step, ...], outcomes: Mapping[str, Outcome]
 ) -> dict[str, Outcome]:
     """Steps that come after the measuring, one at a time: a profiler shares the machine with nobody of ours."""
     with RunWatcher(console, list(steps), {}) as watcher:

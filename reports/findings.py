@@ -58,13 +58,14 @@ def _quantized(record: Record) -> bool:
 
 
 def _sparse(found: Anatomy) -> Iterator[Finding]:
-    dense = [kind for kind in found.kinds if (kind.zeros or 0) >= MOSTLY_ZERO and not (kind.stored or "").startswith("sparse")]
+    mostly = [kind for kind in found.kinds if kind.weights and (kind.zeros or 0) >= MOSTLY_ZERO]
+    dense = [kind for kind in mostly if not (kind.stored or "").startswith("sparse")]
     if dense:
         weights = sum(kind.weights for kind in dense)
         zeros = sum((kind.zeros or 0) * kind.weights for kind in dense) / weights
         stored = " and ".join(dict.fromkeys(str(kind.stored) for kind in dense))
         sentence = f"no sparse kernel: {named(dense)} read{_s(dense)} dense {stored} weights that are {100 * zeros:.0f} % zeros"
-        yield Finding(("file", "time", "memory"), sentence, zeros, telling=True)
+        yield Finding(("file", "memory", "time"), sentence, zeros, telling=True)
 
 
 def _restored(found: Anatomy) -> Iterator[Finding]:
@@ -136,14 +137,13 @@ def _operators(found: Anatomy) -> Iterator[Finding]:
 def _bytes(found: Anatomy) -> Iterator[Finding]:
     """What a file holds besides weights."""
     rest, size = found.file - found.constants - found.tables, words.kilobytes(found.file)
-    if found.file and rest >= SOME * found.file:
-        more = ", more than the weights" if rest > found.constants else ""
-        sentence = f"the description of the graph takes {words.kilobytes(rest)} of {size}{more}"
-        yield Finding(("file", "bundle"), sentence, rest / found.file)
-    if found.file and found.tables >= SOME * found.file:
-        more = ", more than the weights" if found.tables > found.constants else ""
-        sentence = f"scales and zero points take {words.kilobytes(found.tables)} of {size}{more}"
-        yield Finding(("file", "bundle"), sentence, found.tables / found.file)
+    besides = {"the description of the graph takes": rest, "scales and zero points take": found.tables}
+    much = {what: each for what, each in besides.items() if found.file and each >= SOME * found.file}
+    if much:
+        total = sum(much.values())
+        more = f", more than the {words.kilobytes(found.constants)} of weights" if total > found.constants else ""
+        told = " and ".join(f"{what} {words.kilobytes(each)}" for what, each in much.items())
+        yield Finding(("file", "bundle"), f"{told} of {size}{more}", total / found.file)
     bare = [kind for kind in found.kinds if not kind.weights and kind.bytes]
     other = sum(kind.bytes for kind in bare)
     if found.file and other >= SOME * found.file and found.tables < SOME * found.file:
@@ -170,7 +170,8 @@ def _coding(record: Record, found: Anatomy) -> Iterator[Finding]:
     bundle = record.bytes.bundle
     if bundle and found.file == record.bytes.file:  # of several graphs only one was looked into
         coded, travels = words.kilobytes(found.coded), words.kilobytes(bundle)
-        sentence = f"the values of the file's weights take {coded} at best; with the graph and what is left over {travels} travel"
+        way = "in a coded file" if found.coded_file else "as a .tar.xz"
+        sentence = f"the values of the file's weights take {coded} at best, and {travels} travel {way}, the graph among them"
         yield Finding(("bundle",), sentence, max(0.0, 1 - found.coded / bundle))
 
 
@@ -184,24 +185,29 @@ def _peak(record: Record, reference: Record | None) -> Iterator[Finding]:
 def _dearest(found: Anatomy, compared: Anatomy | None) -> Iterator[Finding]:
     """What takes most of the time, beside the same in the reference."""
     weighing = [kind for kind in found.kinds if kind.weights]
-    if found.operators_ms is None or not weighing:
-        computed = Counter(kind.computed for kind in weighing for _ in range(kind.count) if kind.computed)
-        if computed and found.untimed:
-            told = " and ".join(f"{count} in {name}" for name, count in computed.most_common())
-            yield Finding(("time",), f"of the operators with weights {told}; which is slow is not known: {found.untimed}", 0.0)
+    computed = _types(kind.computed for kind in weighing)
+    if found.operators_ms is None and weighing and found.untimed:
+        sentence = f"{named(weighing)} compute{_s(weighing)} in {computed}; what takes the time is not known: {found.untimed}"
+        yield Finding(("time",), sentence, 0.0)
+    timed = [kind for kind in weighing if kind.time]
+    if found.operators_ms is None or not timed:
         return
-    dearest = max(weighing, key=lambda kind: kind.time or 0).operator
+    dearest = max(timed, key=lambda kind: kind.time or 0).operator
     here, there = _milliseconds(found, dearest), _milliseconds(compared, dearest) if compared else None
-    if here and there:
-        ways = (_types(k.computed for k in looked.kinds if k.operator == dearest) for looked in (found, compared) if looked)
-        now, before = (f"{words.milliseconds(time)} in {way}" for time, way in zip((here, there), ways, strict=True))
-        sentence = f"{dearest}, the dearest, takes {now} and {before} in the reference, by the runtime's profiler"
+    before = f" and {words.milliseconds(there[0])} in {there[1]} in the reference" if there else ""
+    if here:
+        sentence = f"{dearest}, the dearest, takes {words.milliseconds(here[0])} in {here[1]}{before}, by the runtime's profiler"
         yield Finding(("time",), sentence, 0.01)
 
 
-def _milliseconds(found: Anatomy, operator: str) -> float | None:
-    times = [kind.time for kind in found.kinds if kind.operator == operator and kind.time]
-    return sum(times) * found.operators_ms if times and found.operators_ms else None
+def _milliseconds(found: Anatomy, operator: str) -> tuple[float, str] | None:
+    """What the operators of that name take together, and the types that they compute in."""
+    mine = [kind for kind in found.kinds if kind.operator == operator and kind.time]
+    return (
+        (sum(kind.time or 0 for kind in mine) * found.operators_ms, _types(k.computed for k in mine))
+        if mine and found.operators_ms
+        else None
+    )
 
 
 def named(kinds: Sequence[Kind]) -> str:

@@ -128,19 +128,16 @@ def _gaps(
     record: Record, reference: Record | None, open_: Sequence[About], memory: Memory | None
 ) -> tuple[tuple[About, str], ...]:
     """The finding that explains most of each gap, and those that are telling in themselves; each sentence once."""
-    found, gaps = findings(record, reference), dict[str, About]()
+    found, gaps = findings(record, reference), list[tuple[About, str]]()
     for about in open_:
+        told = next((each.sentence for each in found if about in each.about), UNEXPLAINED if record.anatomy else None)
         if about == "memory" and memory and memory.kept is None:
             small, doubt = words.saved(memory.promised), words.saved(memory.doubt)
-            gaps.setdefault(f"{small} of weights are too little to be seen in a peak, whose doubt is {doubt}", about)
-        elif told := [each for each in found if about in each.about]:
-            gaps.setdefault(told[0].sentence, about)
-        elif record.anatomy:
-            gaps.setdefault(UNEXPLAINED, about)
-    for each in found:
-        if each.telling:
-            gaps.setdefault(each.sentence, each.about[-1] if "time" not in each.about else "time")
-    return tuple((about, sentence) for sentence, about in gaps.items())
+            told = f"{small} of weights are too little to be seen in a peak, whose doubt is {doubt}"
+        if told:
+            gaps.append((about, told))
+    more: list[tuple[About, str]] = [(each.about[-1], each.sentence) for each in found if each.telling]
+    return tuple({why if why != UNEXPLAINED else about: (about, why) for about, why in reversed([*gaps, *more])}.values())[::-1]
 
 
 def sentences(report: Report) -> list[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,9 @@ from pipeline.anatomy.parts import Part, Ran, Weight, unpacked, weight
 from pipeline.core import Array, Arrays
 from targets.runtimes._openvino import library
 
-CALLS, COLD = 30, 5
+CALLS, COLD = 120, 20
+"""The counters are means over all calls so far, in whole microseconds, and the first ones make kernels, a thousand times dearer:
+what the later calls took is had from two readings."""
 EDGES = ("Parameter", "Result", "Constant")
 TYPES = {"f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16"} | {
     f"{sign}{bits}": f"{word}{bits}" for sign, word in (("i", "int"), ("u", "uint")) for bits in (2, 4, 8, 16, 32, 64)
@@ -24,9 +24,18 @@ COMPUTED = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8"
 
 def read(files: list[Path]) -> list[Part]:
     """The operations, each with the constants that it is the first to read, directly or through constant expressions."""
-    model = library().Core().read_model(*map(str, files))
-    sources, zeros, taken = dict[str, tuple[Any, ...]](), dict[str, Any](), set[str]()
-    parts = []
+    model, zeros = library().Core().read_model(*map(str, files)), dict[str, Any]()
+    owned = list(_owned(model, zeros))
+    return [
+        _part(each.get_friendly_name(), each.get_type_name(), constants, zeros)
+        for each, constants in owned
+        if each.get_type_name() not in EDGES
+    ]
+
+
+def _owned(model: Any, zeros: dict[str, Any]) -> Iterator[tuple[Any, list[Any]]]:
+    """The operations that are no constant expressions, with their constants. `zeros` gets the zero points of codes, by name."""
+    sources, taken = dict[str, tuple[Any, ...]](), set[str]()
     for operation in model.get_ordered_ops():
         name, kind = operation.get_friendly_name(), operation.get_type_name()
         inputs = [value.get_node() for value in operation.input_values()]
@@ -40,11 +49,8 @@ def read(files: list[Path]) -> list[Part]:
                 zeros[sources[name][0].get_friendly_name()] = sources[name][-1]
             continue
         mine = {each.get_friendly_name(): each for group in constant if group for each in group}
-        fresh = [each for label, each in mine.items() if label not in taken]
+        yield operation, [each for label, each in mine.items() if label not in taken]
         taken.update(mine)
-        if kind not in EDGES:
-            parts.append(_part(name, kind, fresh, zeros))
-    return parts
 
 
 def _part(name: str, kind: str, constants: list[Any], zeros: dict[str, Any]) -> Part:
@@ -84,6 +90,8 @@ def _values(constant: Any) -> Array:
 def profile(files: list[Path], inputs: Arrays, threads: int) -> list[Ran] | str:
     """What a model compiled with counters says: otherwise the same settings as the one that is timed."""
     core = library().Core()
+    model = core.read_model(*map(str, files))
+    owners = {each.get_friendly_name(): part.get_friendly_name() for part, mine in _owned(model, {}) for each in mine}
     settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
@@ -91,26 +99,29 @@ def profile(files: list[Path], inputs: Arrays, threads: int) -> list[Ran] | str:
         "INFERENCE_PRECISION_HINT": "f32",
         "PERF_COUNT": True,
     }
-    compiled = core.compile_model(core.read_model(*map(str, files)), "CPU", settings)
-    request, times, kinds = compiled.create_infer_request(), defaultdict[str, list[float]](list), dict[str, str]()
-    for _ in range(COLD + CALLS):
-        request.infer(inputs)
-        for each in request.profiling_info:
-            times[each.node_name].append(each.real_time.total_seconds() * 1e3)
-            kinds[each.node_name] = each.node_type
-    found = {name: median(found[COLD:]) for name, found in times.items()}
-    return list(_ran(compiled.get_runtime_model(), found, kinds))
+    compiled = core.compile_model(model, "CPU", settings)
+    request, totals = compiled.create_infer_request(), list[dict[str, float]]()
+    for calls in (COLD, CALLS):
+        for _ in range(calls - COLD if totals else calls):
+            request.infer(inputs)
+        totals.append({each.node_name: calls * 1e3 * each.real_time.total_seconds() for each in request.profiling_info})
+    kinds = {each.node_name: each.node_type for each in request.profiling_info}
+    times = {name: max(0.0, (totals[1][name] - cold) / (CALLS - COLD)) for name, cold in totals[0].items()}
+    return list(_ran(compiled.get_runtime_model(), times, kinds, owners))
 
 
-def _ran(graph: Any, times: dict[str, float], kinds: dict[str, str]) -> Iterator[Ran]:
+def _ran(graph: Any, times: dict[str, float], kinds: dict[str, str], owners: dict[str, str]) -> Iterator[Ran]:
+    """A matrix product is named after the addition that it swallowed: it is known by its constants, too."""
     for operation in graph.get_ordered_ops():
         facts, name = operation.get_rt_info(), operation.get_friendly_name()
         told = {key: facts[key].astype(str) for key in ("layerType", "originalLayersNames", "primitiveType") if key in facts}
         if name not in times or told.get("layerType") in ("Input", "Output", "Const"):
             continue
-        covered = tuple(each.split("/")[0] for each in told.get("originalLayersNames", "").split(",") if each)
+        read = [value.get_node().get_friendly_name() for value in operation.input_values()]
+        names = (name, *told.get("originalLayersNames", "").split(","))
+        parts = (*(each.split("/")[0] for each in names if each), *(owners[each] for each in read if each in owners))
         kind = kinds.get(name) or told.get("layerType", "")
-        yield Ran(name, kind, (name.split("/")[0], *covered), _computed(told.get("primitiveType", "")), times[name])
+        yield Ran(name, kind, parts, _computed(told.get("primitiveType", "")), times[name])
 
 
 def _computed(primitive: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.anatomy.parts import Part, coded_bytes, few_values
 from reports.record import Anatomy, Kind, Layer
 
-MOST = 16
+MOST = 12
 """Operators that are listed one by one."""
 
 
