@@ -28,6 +28,8 @@ BLOCKED = {"MatMulNBits": ("K", "N"), "GatherBlockQuantized": None}
 TYPES = {"float": "float32", "double": "float64"}
 COMPUTED = {**TYPES, "uint8": "int8"}
 """One name for multiplying bytes, whatever their sign."""
+FUSED = 4
+"""Operators at most that are done in one with the one before them."""
 RENAMED = re.compile(r"^fused |_token_\d+$|_nchwc$|/MatMulAddFusion$|_transpose_optimizer$")
 """What the runtime's optimizations do to the names of the operators that they replace."""
 
@@ -134,26 +136,39 @@ def profile(files: list[Path], inputs: Arrays, threads: int) -> list[Ran] | str:
 
 
 class _Names:
-    """Which operator of the file one of the optimized graph is: by its name, by what it writes, by what it reads."""
+    """Which operators of the file one of the optimized graph is: by its name, by what it writes, by what it reads."""
 
     def __init__(self, graph: Any) -> None:
-        self.names = {node.name: node.name for node in graph.node if node.name}
-        self.outputs = {name: node.name for node in graph.node for name in node.output if node.name}
+        self.nodes = {node.name: node for node in graph.node if node.name}
+        self.writers = {name: node.name for node in graph.node for name in node.output if node.name}
         self.readers: dict[str, str] = {}
         for node in graph.node:
             for name in node.input:
                 self.readers.setdefault(name, node.name)
 
     def of(self, node: Any) -> tuple[str, ...]:
+        """The operator itself last, those that were fused with it before."""
         plain = node.name
         while (shorter := RENAMED.sub("", plain)) != plain:
             plain = shorter
         for name in (node.name, plain):
-            if found := self.names.get(name) or self.outputs.get(name):
-                return (found,)
-        written = [self.outputs[name] for name in node.output if name in self.outputs]
-        read = [self.readers[name] for name in node.input if name in self.readers and name not in self.outputs]
-        return tuple(written or read[:1])
+            if found := name if name in self.nodes else self.writers.get(name):
+                return self._fused(found, node.op_type)
+        written = [self.writers[name] for name in node.output if name in self.writers]
+        read = [self.readers[name] for name in node.input if name in self.readers and name not in self.writers]
+        return self._fused(written[0], node.op_type) if written else tuple(read[:1])
+
+    def _fused(self, name: str, kind: str) -> tuple[str, ...]:
+        """A convolution is named after the activation that it swallowed: back to what it is (`Conv` of a `QLinearConv`)."""
+        path = [name]
+        while len(path) <= FUSED and (node := self.nodes.get(path[-1])) is not None:
+            if node.op_type in kind:
+                return tuple(path)
+            before = self.writers.get(node.input[0]) if node.input else None
+            if before is None:
+                break
+            path.append(before)
+        return (name,)
 
 
 def _ran(events: list[Any], nodes: dict[str, Any], names: _Names) -> Iterator[Ran]:

@@ -41,7 +41,9 @@ def build(name: str) -> nn.Module:
         module[4].weight.data *= torch.linspace(0.1, 3, 16).view(-1, 1, 1, 1)  # channels differ, as trained ones do
         if name == "sparse":
             for weight in (each for each in module.parameters() if each.dim() > 1):
-                weight.data *= torch.rand_like(weight) > 0.95
+                kept = torch.rand_like(weight) > 0.95
+                kept.flatten(1)[:, 0] = True  # no channel is empty: one has no scale
+                weight.data *= kept
         module[1].running_var.fill_(4.0)
         return module.eval()
 

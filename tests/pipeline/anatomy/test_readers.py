@@ -61,7 +61,7 @@ def test_pruned_weights_are_counted_as_zeros_in_floats_and_in_codes(form: str, e
     for int8 in (False, True):
         weights = [weight for part in looked(exported, form, "sparse", int8) for weight in part.weights]
         share = sum(weight.zeros for weight in weights) / sum(weight.values.size for weight in weights)
-        assert 0.93 < share < 0.97, (form, int8)
+        assert 0.9 < share < 0.97, (form, int8)
 
 
 @pytest.mark.parametrize(("form", "computed"), [("onnx", {"float32"}), ("openvino", {"float32"}), ("tflite", {"int8"})])
