@@ -21,7 +21,7 @@ def show(run: Path, model: str, variant: str, runtime: str | None) -> None:
     records = layers.chosen(load(run), model, variant, runtime)
     looked = [record for record in records if record.anatomy]
     if not looked:
-        why = "; ".join(dict.fromkeys(r.reason or f"the format {r.format} is not looked into" for r in records))
+        why = "; ".join(dict.fromkeys(r.reason or f"nobody looked into its {r.format} file" for r in records))
         raise UserError(f"{run}: no layers of {model} {variant}{f' in {runtime}' if runtime else ''}: {why}")
     console = Console()
     for record in looked:

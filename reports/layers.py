@@ -96,8 +96,9 @@ def _block(model: str, dataset: str, place: str, records: Sequence[Record]) -> B
 def rows(found: Anatomy, layers: Sequence[Layer], most: int | None = None) -> list[Row]:
     """The layers with the most bytes or time in the file's order, then all others as one, then what is no operator's."""
     size = max(1, found.file)
-    shown = sorted(layers, key=lambda each: max(each.bytes / size, each.time or 0), reverse=True)[:most]
-    chosen = [_row(each, found) for each in layers if each in shown]
+    telling = [each for each in layers if each.bytes or each.time is not None]
+    shown = sorted(telling, key=lambda each: max(each.bytes / size, each.time or 0), reverse=True)[:most]
+    chosen = [_row(each, found) for each in telling if each in shown]
     used, left = found.constants + found.tables, found.operators - len(chosen)
     if left:
         others = used - sum(row.bytes for row in chosen)
@@ -191,17 +192,19 @@ def _cells(row: Row) -> Iterator[Text]:
 def _bar(share: float | None) -> str:
     if share is None:
         return words.NONE
-    return f"{percent(share):>5} {'█' * round(BAR * share)}"
+    return f"{percent(share):>6} {'█' * round(BAR * share)}"
 
 
 def percent(share: float | None) -> str:
     """A share of 1 in percent.
 
-    >>> percent(0.957), percent(0.004), percent(None)
-    ('96 %', '0.4 %', '-')
+    >>> percent(0.957), percent(0.004), percent(0.0001), percent(None)
+    ('96 %', '0.4 %', '<0.1 %', '-')
     """
     if share is None:
         return words.NONE
+    if 0 < share < 0.0005:
+        return "<0.1 %"
     return f"{100 * share:.0f} %" if share >= 0.0095 or share == 0 else f"{100 * share:.1f} %"
 
 
