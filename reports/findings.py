@@ -19,7 +19,7 @@ CONVERSIONS = (
     *("Cast", "CAST", "Convert", "Reorder", "ReorderInput", "ReorderOutput", "Transpose", "TRANSPOSE"),
 )
 """They change how numbers are written or laid out, and compute nothing."""
-MOSTLY_ZERO, MUCH, SOME = 0.5, 0.3, 0.1
+MOST, MUCH, SOME = 0.5, 0.3, 0.1
 """Shares from which on something is worth a sentence: of zeros, of the time, of the bytes."""
 
 
@@ -58,7 +58,7 @@ def _quantized(record: Record) -> bool:
 
 
 def _sparse(found: Anatomy) -> Iterator[Finding]:
-    mostly = [kind for kind in found.kinds if kind.weights and (kind.zeros or 0) >= MOSTLY_ZERO]
+    mostly = [kind for kind in found.kinds if kind.weights and (kind.zeros or 0) >= MOST]
     dense = [kind for kind in mostly if not (kind.stored or "").startswith("sparse")]
     if dense:
         weights = sum(kind.weights for kind in dense)
@@ -112,11 +112,12 @@ def _float(found: Anatomy, quantized: bool) -> Iterator[Finding]:
 
 
 def _call(found: Anatomy) -> Iterator[Finding]:
+    """What a call costs before anything is computed."""
     if found.call_ms and found.smallest_ms and found.smallest_ms >= MUCH * found.call_ms:
         share = min(1.0, found.smallest_ms / found.call_ms)
         here, empty = words.milliseconds(found.call_ms), words.milliseconds(found.smallest_ms)
-        sentence = f"call-bound: a graph of a single operator on one number takes {empty} a call, this one {here}"
-        yield Finding(("time",), sentence, share)
+        what = "call-bound" if share >= MOST else f"{_percent(share)} of a call is the call itself"
+        yield Finding(("time",), f"{what}: a graph of a single operator on one number takes {empty}, this one {here}", share)
 
 
 def _operators(found: Anatomy) -> Iterator[Finding]:

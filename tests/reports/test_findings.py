@@ -91,7 +91,8 @@ def test_what_a_file_holds_besides_weights() -> None:
 
 def test_a_call_that_costs_more_than_what_is_in_it() -> None:
     small = anatomy(kind(), call_ms=0.012, smallest_ms=0.009)
-    assert "call-bound: a graph of a single operator on one number takes 0.00900 ms a call, this one 0.0120 ms" in told(small)
+    assert "call-bound: a graph of a single operator on one number takes 0.00900 ms, this one 0.0120 ms" in told(small)
+    assert "30 % of a call is the call itself: a graph" in told(dataclasses.replace(small, call_ms=0.030))
     assert "call-bound" not in told(anatomy(kind(), call_ms=1.0, smallest_ms=0.009))
     assert "call-bound" not in told(anatomy(kind(), call_ms=0.012))
 

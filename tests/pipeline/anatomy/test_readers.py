@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from pipeline.anatomy.parts import joined
 from pipeline.anatomy.summary import summary
 from pipeline.sensitivity import of_parts
 from pipeline.steps.anatomy import READERS
+from reports.findings import findings
+from reports.record import Record
 from targets.runtimes._base import find as runtime_named
 
 RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino", "tflite": "litert"}
@@ -121,3 +124,30 @@ def test_tensors_of_one_size_are_told_apart_by_what_is_in_them(exported: Any) ->
     other = weight(random.exponential(size=(32, 32)).astype(np.float32), "float32")
     assert other is not None
     assert of_parts([Part("x", "MatMul", weights=(other,))], {"a": 1.0, "b": 2.0}, {"a": a, "b": b}) == {}
+
+
+@pytest.mark.parametrize(("form", "said"), [("onnx", "2 Conv and 1 Gemm"), ("openvino", "2 Convolution and 1 MatMul")])
+def test_a_pruned_file_is_said_to_have_no_sparse_kernel_with_its_operators_named(form: str, said: str, exported: Any) -> None:
+    assert re.search(
+        f"^no sparse kernel: {said} read dense float32 weights that are 9[1-6] % zeros$", told(exported, form, "sparse"), re.M
+    )
+    assert "no sparse kernel" not in told(exported, form, "cnn")
+
+
+@pytest.mark.parametrize(("form", "said"), [("onnx", "1 GRU computes"), ("openvino", "1 GRUSequence computes")])
+def test_an_int8_gru_is_said_to_compute_in_float_where_it_does(form: str, said: str, exported: Any) -> None:
+    expected = f"dequantized before use: {said} in float32 with recurrent weights stored as int8"
+    assert expected in told(exported, form, "gru", int8=True)
+    assert "dequantized" not in told(exported, form, "cnn", int8=True)
+
+
+def test_litert_s_int8_gru_is_not_said_to_compute_in_float(exported: Any) -> None:
+    assert "dequantized" not in told(exported, "tflite", "gru", int8=True)
+
+
+def told(exported: Any, form: str, name: str, int8: bool = False) -> str:
+    """All findings of a file."""
+    steps: list[Any] = [{"technique": "quantize_static", "options": {}}] if int8 else []
+    found = summary(looked(exported, form, name, int8), {})
+    record = Record("m", "d", "v", steps, form, RUNTIMES[form], "cpu", "measured", "ok", anatomy=found)
+    return "\n".join(each.sentence for each in findings(record, None))
