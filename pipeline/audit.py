@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.anatomy._parts import reader
 from pipeline.core import Json
 from pipeline.execute import Outcome
 from pipeline.places import data_root
 from pipeline.plan import STEPS, Cell, Plan, Step
 from pipeline.registry import source_file
 from pipeline.sources import digest
-from pipeline.steps.anatomy import READERS
 
 if TYPE_CHECKING:
     from targets._device import Target
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 Outcomes = Mapping[str, Outcome]
 Run = Callable[[tuple[Step, ...], Outcomes], Outcomes]
 """Executes steps, given the outcomes of what they need; returns those and theirs."""
-RUNTIMES = ("onnxruntime", "openvino", "litert")
-"""Those that run on this machine's CPU as pipeline/anatomy profiles them."""
 ELSEWHERE = "profiled only where the run measures on this machine"
 
 
@@ -34,7 +32,7 @@ def key(cell: Cell) -> str:
 
 def audit(plan: Plan, outcomes: Outcomes, target: Target, run: Run) -> Outcomes:
     """The outcomes of looking into every cell's file, by `key`."""
-    cells = [cell for cell in plan.cells if not cell.unavailable and cell.format in READERS]
+    cells = [cell for cell in plan.cells if not cell.unavailable and reader(cell.format)]
     cells = [cell for cell in cells if outcomes[cell.artifact].status == "ok"]
     asked = {cell.model_keys[-1]: cell for cell in cells}
     minding = {model: _minding(plan, cell) for model, cell in asked.items()}
@@ -45,8 +43,9 @@ def audit(plan: Plan, outcomes: Outcomes, target: Target, run: Run) -> Outcomes:
 
 def _looking(plan: Plan, cell: Cell, sensitive: str, minded: Outcomes, here: bool) -> Step:
     """The step of a cell. A model whose sensitivities could not be had is looked into without them."""
+    found = reader(cell.format)
     task: Json = {"format": cell.format, "runtime": cell.runtime, "threads": plan.recipe.threads}
-    task |= {"here": here and cell.runtime in RUNTIMES, "untimed": ELSEWHERE}
+    task |= {"here": here and found is not None and cell.runtime == found.RUNTIME, "untimed": ELSEWHERE}
     inputs = (cell.artifact, cell.model_keys[-1], *([sensitive] if minded[sensitive].status == "ok" else []))
     label = f"{cell.model}/{cell.variant}: what is in its {cell.format} file"
     return Step(key(cell), "anatomy", label, task, inputs, stored=False)

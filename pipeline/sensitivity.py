@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.anatomy.parts import Part, Weight
+from pipeline.anatomy._parts import Part, Weight
 from pipeline.compress._weights import weights
 from pipeline.core import Array, Dataset, Model
 

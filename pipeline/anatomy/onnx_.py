@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.anatomy.parts import Part, Ran, Weight, unpacked, weight
+from pipeline.anatomy._parts import Part, Ran, Weight, unpacked, weight
 from pipeline.core import Array, Arrays
 
+RUNTIME = "onnxruntime"
 CALLS, COLD = 30, 5
 """Calls that are profiled, and how many of the first do not count."""
 RESTORES = ("Mul", "Sub")

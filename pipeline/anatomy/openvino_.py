@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.anatomy.parts import Part, Ran, Weight, unpacked, weight
+from pipeline.anatomy._parts import Part, Ran, Weight, unpacked, weight
 from pipeline.core import Array, Arrays
 from targets.runtimes._openvino import library
 
+RUNTIME = "openvino"
 CALLS, COLD = 120, 20
 """The counters are means over all calls so far, in whole microseconds, and the first ones make kernels, a thousand times dearer:
 what the later calls took is had from two readings."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.anatomy.parts import Part, Ran, Weight, unpacked, weight
+from pipeline.anatomy._parts import Part, Ran, Weight, unpacked, weight
 from pipeline.core import Array, Arrays
 
+RUNTIME = "litert"
 TYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "FLOAT64": "float64", "BOOL": "bool"} | {
     f"{kind}{bits}": f"{kind.lower()}{bits}" for kind in ("INT", "UINT") for bits in (2, 4, 8, 16, 32, 64)
 }

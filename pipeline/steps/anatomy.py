@@ -5,7 +5,6 @@ It is done after all that is timed for the report, so that a profiler is in nobo
 
 from __future__ import annotations
 
-import importlib
 import json
 import tempfile
 import time
@@ -14,8 +13,9 @@ from pathlib import Path
 from statistics import median
 
 from pipeline import model_file
-from pipeline.anatomy.parts import Part, Reader, joined
-from pipeline.anatomy.summary import summary
+from pipeline.anatomy._parts import Part, Reader, joined
+from pipeline.anatomy._parts import reader as reader_of
+from pipeline.anatomy._summary import summary
 from pipeline.compress._weights import weights
 from pipeline.core import Arrays, Json, Predict, Spec
 from pipeline.files import load_arrays
@@ -25,8 +25,6 @@ from pipeline.sizes import coded_path
 from pipeline.steps.common import Input, Tools
 from pipeline.steps.export import SAMPLE
 
-READERS = {"onnx": "onnx_", "openvino": "openvino_", "tflite": "tflite"}
-"""The formats that can be looked into, and the files of pipeline/anatomy that do it."""
 WARM, CALLS, SECONDS = 20, 200, 0.5
 
 
@@ -38,7 +36,8 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     artifact, model, *sensitive = inputs
     files = [artifact.folder / name for name in next(iter(artifact.facts["graphs"].values()))]
     sample = load_arrays(artifact.folder / SAMPLE)
-    reader: Reader = importlib.import_module(f"pipeline.anatomy.{READERS[task['format']]}")
+    reader = reader_of(task["format"])
+    assert reader is not None  # nobody asks for another format
     parts = reader.read(files)
     ran = reader.profile(files, sample, task["threads"]) if task["here"] else task["untimed"]
     if not isinstance(ran, str):

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.anatomy import onnx_
-from pipeline.anatomy.parts import coded_bytes, few_values, joined, weight
+from pipeline.anatomy._parts import coded_bytes, few_values, joined, weight
 
 N, K = 32, 64
 X = {"x": np.ones((1, K), np.float32)}

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.anatomy.parts import joined
-from pipeline.anatomy.summary import summary
+from pipeline import anatomy
+from pipeline.anatomy._parts import joined, reader
+from pipeline.anatomy._summary import summary
 from pipeline.sensitivity import of_parts
-from pipeline.steps.anatomy import READERS
 from reports.findings import findings
 from reports.record import Record
 from targets.runtimes._base import find as runtime_named
 
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino", "tflite": "litert"}
+READERS = sorted(each.name.rstrip("_") for each in pkgutil.iter_modules(anatomy.__path__) if not each.name.startswith("_"))
 WEIGHTS = (8 * 9, 16 * 8 * 9, 64 * 10)
 """Of the convolutions and the linear layer, in order."""
-
-
-def reader(form: str) -> Any:
-    return importlib.import_module(f"pipeline.anatomy.{READERS[form]}")
 
 
 def looked(exported: Any, form: str, name: str, int8: bool = False) -> Any:
@@ -95,7 +91,7 @@ def test_litert_says_why_there_is_no_time(exported: Any) -> None:
 
 @pytest.mark.parametrize("form", ["onnx", "openvino"])
 def test_the_smallest_graph_runs_in_the_runtime_it_is_for(form: str, tmp_path: Any) -> None:
-    predict = runtime_named(RUNTIMES[form]).load(reader(form).smallest(tmp_path), 1)
+    predict = runtime_named(reader(form).RUNTIME).load(reader(form).smallest(tmp_path), 1)
     (answer,) = predict({"x": np.full((1, 1), -3, np.float32)}).values()
     assert answer.tolist() == [[0.0]]
 
@@ -113,7 +109,7 @@ def test_sensitivities_find_their_layer_whatever_the_format_did_to_the_weights(f
 
 
 def test_tensors_of_one_size_are_told_apart_by_what_is_in_them(exported: Any) -> None:
-    from pipeline.anatomy.parts import Part, weight
+    from pipeline.anatomy._parts import Part, weight
 
     random = np.random.default_rng(0)
     a, b = random.normal(size=(32, 32)).astype(np.float32), random.uniform(-1, 1, size=(32, 32)).astype(np.float32)
@@ -149,5 +145,5 @@ def told(exported: Any, form: str, name: str, int8: bool = False) -> str:
     """All findings of a file."""
     steps: list[Any] = [{"technique": "quantize_static", "options": {}}] if int8 else []
     found = summary(looked(exported, form, name, int8), {})
-    record = Record("m", "d", "v", steps, form, RUNTIMES[form], "cpu", "measured", "ok", anatomy=found)
+    record = Record("m", "d", "v", steps, form, reader(form).RUNTIME, "cpu", "measured", "ok", anatomy=found)
     return "\n".join(each.sentence for each in findings(record, None))

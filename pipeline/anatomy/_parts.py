@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -69,6 +71,9 @@ class Ran:
 class Reader(Protocol):
     """A module of this folder: one format, and its runtime on this machine."""
 
+    RUNTIME: str
+    """The runtime that `profile` asks."""
+
     def read(self, files: list[Path]) -> list[Part]:
         """The file's operators, in its order."""
 
@@ -77,6 +82,19 @@ class Reader(Protocol):
 
     def smallest(self, folder: Path) -> list[Path] | None:
         """The files of a graph of one operator on one number: what a call costs before anything is computed."""
+
+
+def reader(form: str) -> Reader | None:
+    """The module that looks into files of a format; None where there is none.
+
+    >>> reader("onnx").RUNTIME, reader("torch")
+    ('onnxruntime', None)
+    """
+    for stem in (form, f"{form}_"):
+        if importlib.util.find_spec(f"pipeline.anatomy.{stem}"):
+            module: Any = importlib.import_module(f"pipeline.anatomy.{stem}")
+            return module  # type: ignore[no-any-return]  # a module is what fits the protocol
+    return None
 
 
 def weight(values: Array, stored: str, zero: Array | int = 0) -> Weight | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from pipeline.anatomy.parts import Part, coded_bytes, few_values
+from pipeline.anatomy._parts import Part, coded_bytes, few_values
 from reports.record import Anatomy, Kind, Layer
 
 MOST = 12
