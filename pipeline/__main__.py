@@ -82,6 +82,18 @@ def compare(a: Path, b: Path, fail_on: tuple[str, ...]) -> None:
 
 
 @cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("model")
+@click.argument("variant")
+@click.option("--runtime", help="Only in this one.")
+def layers(run: Path, model: str, variant: str, runtime: str | None) -> None:
+    """Layer by layer: bytes, zeros, precision, time and sensitivity of MODEL's VARIANT in RUN (a run's folder, or a report)."""
+    from pipeline.layers import show
+
+    show(run, model, variant, runtime)
+
+
+@cli.command()
 @click.argument("reports", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def coverage(reports: tuple[Path, ...], as_json: bool) -> None:

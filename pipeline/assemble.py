@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
+from pipeline.audit import key as audit_key
 from pipeline.candidates import AGAIN, artifact_files
 from pipeline.core import Arrays, Facts, Json, ParityError, Promise, Task, Technique
 from pipeline.execute import Outcome
@@ -35,8 +36,8 @@ from pipeline.sizes import bundle_bytes, file_bytes
 from pipeline.sources import version
 from pipeline.steps.export import ANSWER
 from pipeline.store import Store
-from reports.document import quality
-from reports.record import Bytes, Host, LatencyRatio, Parity, Predicted, Provenance, Quality, Record, Report, Run, Seeds
+from reports.document import anatomy, quality
+from reports.record import Anatomy, Bytes, Host, LatencyRatio, Parity, Predicted, Provenance, Quality, Record, Report, Run, Seeds
 from targets.runtimes._base import find as runtime_named
 
 if TYPE_CHECKING:
@@ -182,7 +183,13 @@ def _record(
         benchmark_model=samples.benchmark_model if samples else None,
         throughput=throughput(samples) if samples else None,
         parity=parity,
+        anatomy=_anatomy(outcomes.get(audit_key(cell))),
     )
+
+
+def _anatomy(looked: Outcome | None) -> Anatomy | None:
+    """What is in the file; None where nobody could look."""
+    return anatomy(looked.facts) if looked and looked.status == "ok" else None
 
 
 def _parity(cell: Cell, outcomes: Mapping[str, Outcome], sampled: Sampled, store: Store) -> Parity:

@@ -9,7 +9,9 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from pipeline.execute import Outcome, execute
 from pipeline.files import write_atomic
 from pipeline.options import parse
 from pipeline.places import data_root, measuring_lock, runs_root, store_root
-from pipeline.plan import Plan, make, workers
+from pipeline.plan import Plan, Step, make, workers
 from pipeline.progress import RunWatcher, bar
 from pipeline.recipe import Recipe, read
 from pipeline.registry import find
@@ -81,6 +83,7 @@ def run(options: Options) -> int:
 
 def _run(options: Options, console: Console, recipe: Recipe, target: Target, reached: Reached) -> int:
     from pipeline.assemble import assemble, by_place, describe
+    from pipeline.audit import audit
     from pipeline.candidates import measure_sets
     from reports.document import to_json
     from reports.table import terminal
@@ -102,10 +105,11 @@ def _run(options: Options, console: Console, recipe: Recipe, target: Target, rea
         outcomes = execute(plan.steps, state.cached, store, folder, workers(), watcher)
     sets = measure_sets(plan, outcomes, store, aa=options.aa, judges=target.judges)
     measured = _measure(reached, list(sets.values()), plan, options.sustained, console)
+    looked = audit(plan, outcomes, target, partial(_after, store, folder, console))
     with console.status("writing the report"):
         write_atomic(folder / "samples.json", json.dumps(measured.raw).encode())
         about = describe(plan, folder.name, started, _command(), measured)
-        report = assemble(plan, outcomes, by_place(sets, measured), store, about, target.provenance)
+        report = assemble(plan, looked, by_place(sets, measured), store, about, target.provenance)
         _write(report, folder, options.publish)
     if options.as_json:
         print(json.dumps(to_json(report), indent=1))
@@ -142,6 +146,14 @@ def _measure(reached: Reached, sets: list[MeasureSet], plan: Plan, sustained: fl
     )
     with bar(console, f"measuring on {plan.target}") as progress:
         return reached.measure(sets, measuring_lock(), sampling, progress)
+
+
+def _after(
+    store: Store, folder: Path, console: Console, steps: tuple[Step, ...], outcomes: Mapping[str, Outcome]
+) -> dict[str, Outcome]:
+    """Steps that come after the measuring, one at a time: a profiler shares the machine with nobody of ours."""
+    with RunWatcher(console, list(steps), {}) as watcher:
+        return execute(steps, outcomes, store, folder, 1, watcher)
 
 
 def _say_aa(console: Console, report: Report) -> None:

@@ -92,6 +92,12 @@ def _throughput(raw: dict[str, Any] | None) -> nouns.Throughput | None:
     return nouns.Throughput([nouns.Batch(**each) for each in raw["points"]], raw["ended"]) if raw else None
 
 
+def anatomy(raw: dict[str, Any]) -> nouns.Anatomy:
+    """What is in a file, from its JSON form."""
+    parts = {"kinds": [nouns.Kind(**each) for each in raw["kinds"]], "layers": [nouns.Layer(**each) for each in raw["layers"]]}
+    return nouns.Anatomy(**{**raw, **parts})
+
+
 def _record(raw: dict[str, Any]) -> Record:
     nested = {
         "quality": quality(raw["quality"]) if raw.get("quality") else None,
@@ -105,6 +111,7 @@ def _record(raw: dict[str, Any]) -> Record:
         "throughput": _throughput(raw.get("throughput")),
         "parity": _maybe(nouns.Parity, raw.get("parity")),
         "predicted": _maybe(nouns.Predicted, raw.get("predicted")),
+        "anatomy": anatomy(raw["anatomy"]) if raw.get("anatomy") else None,
     }
     return Record(**{**raw, **nested})
 

@@ -6,9 +6,10 @@ import re
 
 from reports import batches, words
 from reports.instruments import readings
+from reports.promise import Promise, promises
 from reports.record import Record, Report
 from reports.samples import Sample, beside, samples
-from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_ratio, judgements, promises, size_ratio
+from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_ratio, judgements, size_ratio
 
 READING = """\
 - **An interval** is a 95 % interval: exact (Clopper and Pearson) for an accuracy, Newcombe's for paired accuracies, a bootstrap
@@ -55,7 +56,7 @@ def render(report: Report) -> str:
         parts += ["## What they made", *(_sample(sample) for sample in shown)]
     made = promises(report)
     if made:
-        parts += ["## Promised and realised", "\n".join(f"- **{_safe(p.subject)}**: {_safe(p.finding)}" for p in made)]
+        parts += ["## Promised and measured", "\n".join(map(_promise, made))]
     parts += ["## How to read it", READING]
     return "\n\n".join(parts) + "\n"
 
@@ -125,6 +126,11 @@ def _batches(curves: list[batches.Row]) -> str:
         shown = [f"**{text}**" if size == curve.best else text for size, text in zip(sizes, curve.cells(sizes), strict=True)]
         lines.append(f"| {' | '.join([_safe(curve.subject), *shown, _safe(curve.ended)])} |")
     return "\n".join(lines)
+
+
+def _promise(made: Promise) -> str:
+    gaps = (f"  - {about}: {_safe(why)}" for about, why in made.gaps)
+    return "\n".join([f"- **{_safe(made.subject)}**: {_safe(made.finding)}", *gaps])
 
 
 def _sample(sample: Sample) -> str:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import jinja2
 
-from reports import batches, chart, words
+from reports import batches, chart, layers, words
 from reports.instruments import readings
 from reports.markdown import HEADINGS
+from reports.promise import Promise, kept, promises
 from reports.record import LatencyRatio, Record, Report
 from reports.samples import beside, samples
-from reports.verdict import MARKS, Outcome, Promise, baseline, instruction_ratio, judgements, kept, promises, size_ratio
+from reports.verdict import MARKS, Outcome, baseline, instruction_ratio, judgements, size_ratio
 
 HERE = Path(__file__).parent
 COLUMNS = {
@@ -116,6 +117,8 @@ def render(report: Report) -> str:
         samples=samples(report),
         curves=curves,
         batch_sizes=batches.sizes(curves),
+        blocks=_by_model(layers.blocks(report)),
+        layers=layers,
         kept=kept,
         words=words,
         digest=digest,
@@ -153,6 +156,18 @@ def _bar(paired: LatencyRatio | None, reach: float) -> Bar | None:
     return Bar(low, at, high)
 
 
+def _by_model(found: Sequence[layers.Block]) -> dict[tuple[str, str], list[layers.Block]]:
+    """One section a model."""
+    return {(b.model, b.dataset): [each for each in found if (each.model, each.dataset) == (b.model, b.dataset)] for b in found}
+
+
 def _tally(made: Sequence[Promise]) -> dict[str, Counter[str]]:
-    """How many promises of bytes and of time were kept, broken or left open."""
-    return {"bytes": Counter(kept(p.file_kept) for p in made), "time": Counter(kept(p.latency_kept) for p in made)}
+    """How many promises of each kind were kept, broken or left open."""
+    return {
+        "file": Counter(kept(p.file_kept) for p in made),
+        "bundle": Counter(
+            kept(p.bundle_kept) for p in made if p.record.predicted and p.record.predicted.bundle_ratio is not None
+        ),
+        "memory": Counter(kept(p.memory.kept) for p in made if p.memory),
+        "time": Counter(kept(p.latency_kept) for p in made),
+    }

@@ -182,6 +182,77 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """One operator of an exported file, as the runtime runs it."""
+
+    name: str
+    operator: str
+    bytes: int
+    """Of its constants in the file, their scales and zero points included."""
+    weights: int = 0
+    zeros: float | None = None
+    """Share of its weights that are zero."""
+    stored: str | None = None
+    """The type of its weights in the file; None where it has none."""
+    computed: str | None = None
+    """The type that it multiplies or adds in, by the runtime's own graph."""
+    time: float | None = None
+    """Its share of all operators' time, by the runtime's own profiler."""
+    sensitivity: float | None = None
+    """What the loss on validation samples gains when its weights alone are rounded to 4 bits."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """All operators of a file that are alike: of one kind, their weights stored and computed in the same types."""
+
+    operator: str
+    count: int
+    bytes: int
+    weights: int
+    zeros: float | None
+    stored: str | None
+    computed: str | None
+    time: float | None
+    largest: str
+    """The name of the one with the most bytes."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What is in an exported file, of the graph whose latency is reported."""
+
+    constants: int
+    """Bytes of weights, biases and shapes."""
+    tables: int
+    """Bytes of scales and zero points."""
+    coded: int
+    """Bytes that the weights' values take at best, each coded by how often it comes."""
+    codebooks: int
+    """Weights that hold few distinct values."""
+    matrices: int
+    """Weights in all: what has more than one dimension."""
+    kinds: list[Kind]
+    """All operators."""
+    layers: list[Layer]
+    """The operators with the most bytes or time, in the file's order."""
+    operators: int
+    """How many there are in all."""
+    operators_ms: float | None = None
+    """Of a call, by the profiler."""
+    call_ms: float | None = None
+    """The median call without it, right before."""
+    smallest_ms: float | None = None
+    """The median call of a graph of one operator on one number, right after."""
+    untimed: str | None = None
+    """Why there is no time."""
+    file: int = 0
+    """Bytes of this graph's files."""
+    coded_file: bool = False
+    """Whether a coded file travels in place of one of them."""
+
+
+@dataclass(frozen=True)
 class Record:
     """One cell: a model's variant in a format, run by a runtime on a target."""
 
@@ -214,6 +285,8 @@ class Record:
     predicted: Predicted | None = None
     family: str = ""
     """The architecture: a file of models/, or the name of a user's own."""
+    anatomy: Anatomy | None = None
+    """Only where the format can be looked into."""
 
 
 @dataclass(frozen=True)

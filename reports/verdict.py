@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports import words
-from reports.record import LatencyRatio, Predicted, Record, Report
+from reports.record import Record, Report
 
 Outcome = Literal["paid", "in part", "did not pay", "unknown", "no result"]
 SIZE_MARGIN = 0.03
 PEAK_MARGIN = 0.10
-PROMISE_MARGIN = 0.10
-"""Promised bytes come from parameter counts: headers and alignment may add this share before a promise is broken."""
-TIME_MARGIN = 0.03
-"""Inside this share two latencies are called equivalent."""
 
 MARKS: dict[Outcome, str] = {"paid": "✓", "in part": "~", "did not pay": "✗", "unknown": "?", "no result": "!"}
 
@@ -38,35 +34,6 @@ class Judgement:
     def sentence(self) -> str:
         """The whole line."""
         return f"{self.subject}: {self.finding}"
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What a variant's techniques promised for one cell beside what was measured."""
-
-    record: Record
-    subject: str
-    file_ratio: float | None
-    file_kept: bool | None
-    """None where it was not measured, or where no difference can be told."""
-    latency_kept: bool | None
-
-    @property
-    def finding(self) -> str:
-        """Both promises in words."""
-        promised, paired = self.record.predicted, self.record.versus_baseline
-        if promised is None:
-            return "promised nothing"
-        return (
-            f"promised {words.ratio(promised.file_ratio)} bytes, got {words.ratio(self.file_ratio)} ({kept(self.file_kept)}); "
-            f"promised {words.ratio(promised.latency_ratio)} the time, got {words.interval(paired)} ({kept(self.latency_kept)})"
-            f", to show in: {promised.where}"
-        )
-
-
-def kept(promise: bool | None) -> str:
-    """A promise's fate as a word."""
-    return {True: "kept", False: "broken", None: "undecided"}[promise]
 
 
 def baseline(record: Record, records: Sequence[Record]) -> Record | None:
@@ -189,28 +156,3 @@ def judgements(report: Report) -> list[Judgement]:
     """Every cell but the references that have a result, in the report's order."""
     named = zip(report.records, words.names(report.records), strict=True)
     return [judge(r, baseline(r, report.records), name) for r, name in named if r.variant != "reference" or r.status != "ok"]
-
-
-def sentences(report: Report) -> list[str]:
-    """One plain line a compressed cell, then one for each that made a promise."""
-    return [j.sentence for j in judgements(report)] + [f"{p.subject}: {p.finding}" for p in promises(report)]
-
-
-def promises(report: Report) -> list[Promise]:
-    """Predicted beside realised. A latency promise is broken only when the whole measured interval lies above it."""
-    found = []
-    for record, name in zip(report.records, words.names(report.records), strict=True):
-        if record.predicted is None or record.status != "ok":
-            continue
-        file, paired = size_ratio(record, baseline(record, report.records), "file"), record.versus_baseline
-        file_kept = None if file is None else file <= record.predicted.file_ratio * (1 + PROMISE_MARGIN)
-        found.append(Promise(record, name, file, file_kept, _kept(paired, record.predicted)))
-    return found
-
-
-def _kept(measured: LatencyRatio | None, promised: Predicted) -> bool | None:
-    """True when the interval lies at or below the promise, False when above, None when it straddles or is missing."""
-    bound = promised.latency_ratio * (1 + TIME_MARGIN)
-    if measured is None or measured.low <= bound < measured.high:
-        return None
-    return measured.high <= bound

@@ -91,6 +91,16 @@ def megabytes(size: int | None) -> str:
     return NONE if size is None else f"{size / 1e6:,.1f} MB"
 
 
+def saved(size: int) -> str:
+    """Bytes with their unit as small as they are, and signed where they are negative.
+
+    >>> saved(1_234_567), saved(-45_678), saved(75_000)
+    ('1.2 MB', '-45.7 KB', '75.0 KB')
+    """
+    text = kilobytes(abs(size)) if abs(size) < 1e6 else megabytes(abs(size))
+    return f"-{text}" if size < 0 else text
+
+
 def milliseconds(time: float | None) -> str:
     """Three digits, never in powers of ten.
 

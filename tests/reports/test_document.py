@@ -27,6 +27,9 @@ DEFINED = {
     "instructions": nouns.Instructions,
     "parity": nouns.Parity,
     "predicted": nouns.Predicted,
+    "anatomy": nouns.Anatomy,
+    "kind": nouns.Kind,
+    "layer": nouns.Layer,
 }
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -40,6 +43,22 @@ qualities = st.builds(
 )
 latencies = st.builds(
     nouns.Latency, *[maybe_positive] * 5, samples=st.integers(0, 10**6), threads=st.integers(1, 64), batch=st.integers(1, 64)
+)
+shares = st.none() | st.floats(0, 1)
+kinds = st.builds(nouns.Kind, st.text(), st.integers(1, 99), *[st.integers(0, 2**53)] * 2, zeros=shares, time=shares)
+layers = st.builds(
+    nouns.Layer, st.text(), st.text(), st.integers(0, 2**53), zeros=shares, time=shares, weights=st.integers(0, 99)
+)
+anatomies = st.builds(
+    nouns.Anatomy,
+    *[st.integers(0, 2**53)] * 5,
+    kinds=st.lists(kinds, max_size=2),
+    layers=st.lists(layers, max_size=2),
+    operators=st.integers(0, 10**6),
+    operators_ms=maybe_positive,
+    call_ms=maybe_positive,
+    smallest_ms=maybe_positive,
+    file=st.integers(0, 2**53),
 )
 records = st.builds(
     nouns.Record,
@@ -59,6 +78,7 @@ records = st.builds(
     versus_self=st.none() | ratios,
     parity=st.none() | st.builds(nouns.Parity, positive, positive, st.booleans(), st.none() | numbers),
     predicted=st.none() | st.builds(nouns.Predicted, positive, positive, st.text()),
+    anatomy=st.none() | anatomies,
 )
 hosts = st.builds(nouns.Host, st.text(), st.integers(1, 512), st.lists(st.text(), max_size=3), st.text())
 runs = st.builds(

@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
-from reports.record import Bytes, LatencyRatio, Predicted, QualityDelta
-from reports.verdict import baseline, judgements, promises, sentences
+from reports.promise import sentences
+from reports.record import Bytes, LatencyRatio, QualityDelta
+from reports.verdict import baseline, judgements
 
 FASTER = LatencyRatio(0.6, 0.58, 0.62, "faster")
 SLOWER = LatencyRatio(1.37, 1.33, 1.41, "slower")
@@ -69,26 +70,6 @@ def test_the_baseline_is_the_reference_of_the_same_runtime_and_target(make_cell,
     others = [make_reference(runtime="onnxruntime"), make_reference(target="rpi"), make_reference(model="vae"), make_cell()]
     assert baseline(make_cell(), [*others, right]) is right
     assert baseline(make_cell(), others) is None
-
-
-def test_promised_beside_realised(make_cell, make_reference, make_report):
-    cell = make_cell(predicted=Predicted(0.25, 0.5, "file, and int8 kernels"))
-    (promise,) = promises(make_report(make_reference(), cell))
-    assert (promise.file_kept, promise.latency_kept) == (True, False)
-    assert promise.finding == (
-        "promised 0.25x bytes, got 0.26x (kept); promised 0.50x the time, got 1.37x [1.33, 1.41] (broken), "
-        "to show in: file, and int8 kernels"
-    )
-
-
-def test_a_promise_inside_the_interval_is_undecided_and_one_not_measured_too(make_cell, make_reference, make_report):
-    made = Predicted(0.25, 0.5, "file")
-    cells = [
-        make_cell(variant="a", predicted=made, versus_baseline=LatencyRatio(0.52, 0.45, 0.6, "faster")),
-        make_cell(variant="b", predicted=made, versus_baseline=None, bytes=Bytes()),
-    ]
-    a, b = promises(make_report(make_reference(), *cells))
-    assert a.latency_kept is None and b.latency_kept is None and b.file_kept is None
 
 
 def test_an_estimated_latency_says_so(make_cell, make_reference, make_report):
