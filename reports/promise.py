@@ -75,7 +75,7 @@ def kept(promise: bool | None) -> str:
 
 
 def promises(report: Report) -> list[Promise]:
-    """Predicted beside realised. A latency promise is broken only when the whole measured interval lies above it."""
+    """Predicted beside measured. A latency promise is broken only when the whole measured interval lies above it."""
     return [
         _promise(record, baseline(record, report.records), record.predicted, name)
         for record, name in zip(report.records, words.names(report.records), strict=True)

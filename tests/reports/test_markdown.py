@@ -28,7 +28,7 @@ def test_every_table_row_has_as_many_cells_as_its_head(demo):
 
 def test_sections_for_what_paid_and_how_to_read(demo):
     text = render(demo)
-    for heading in ("### Paid\n", "### Paid in part", "### Did not pay", "### No result", "## Promised and realised"):
+    for heading in ("### Paid\n", "### Paid in part", "### Did not pay", "### No result", "## Promised and measured"):
         assert heading in text
     assert "excludes 1 and the ratio differs from it by more than 3 %" in text
 
