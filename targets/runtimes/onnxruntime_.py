@@ -10,9 +10,6 @@ from typing import Any, ClassVar, final
 from targets.runtimes._adapter import beside
 from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, installed_version, one_line, refuse, why_missing
 
-ADAPTER = ".onnx_adapter"
-"""The runtime's own format of adapters: values of inputs that have a default in the base."""
-
 
 @final
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class OnnxRuntime:
         except errors() as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
         loaded = Session(files[0].name, session)
-        loaded.adapt(beside(files, ADAPTER))
+        loaded.adapt(beside(files))
         return loaded
 
 
