@@ -32,7 +32,7 @@ from pipeline.plan import Cell, Plan
 from pipeline.quality import quality as quality_of
 from pipeline.quality import versus_reference
 from pipeline.recipe import REFERENCE
-from pipeline.sizes import bundle_bytes, file_bytes
+from pipeline.sizes import adapter_bytes, bundle_bytes, file_bytes
 from pipeline.sources import version
 from pipeline.steps.export import ANSWER
 from pipeline.store import Store
@@ -174,7 +174,13 @@ def _record(
         status="ok",
         artifact_sha256=entry.sha256 if entry else None,
         quality=_quality(before, [outcomes[key] for key in cell.seeds]) if cell.evaluation else _judged(cell, sampled),
-        bytes=Bytes(file_bytes(files), bundle_bytes(files), *((peak_memory(samples), device_memory(samples)) if samples else ())),
+        bytes=Bytes(
+            file=file_bytes(files),
+            bundle=bundle_bytes(files),
+            peak_memory=peak_memory(samples) if samples else None,
+            device_memory=device_memory(samples) if samples else None,
+            adapter=adapter_bytes(files),
+        ),
         latency_ms=latency(samples, plan.recipe.threads) if samples else None,
         versus_baseline=None if cell.variant == REFERENCE else _ratio(samples, sampled.samples.get(REFERENCE), plan.recipe.seed),
         versus_self=_ratio(sampled.samples.get(cell.variant + AGAIN), samples, plan.recipe.seed),

@@ -8,11 +8,18 @@ import tarfile
 from pathlib import Path
 
 from pipeline.files import file_sha256
+from targets.runtimes._adapter import is_adapter
 
 
 def file_bytes(files: list[Path]) -> int:
     """Bytes of the files that the runtime loads, all graphs together; files of equal content (torch's) count once."""
     return sum({file_sha256(path): path.stat().st_size for path in files}.values())
+
+
+def adapter_bytes(files: list[Path]) -> int | None:
+    """Of these the adapters, which alone are needed for one more domain; None where the weights are all in one."""
+    adapters = [path for path in files if is_adapter(path)]
+    return file_bytes(adapters) if adapters else None
 
 
 def bundle_bytes(files: list[Path]) -> int:

@@ -62,6 +62,8 @@ class Bytes:
     peak_memory: int | None = None
     device_memory: int | None = None
     """What it held at its peak of an accelerator's own memory."""
+    adapter: int | None = None
+    """Of `file`, the low-rank updates that lie beside the base: what each further domain adds."""
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ class Lora(Technique):
 
     Merged, the model is as it was: it does not pay in bytes or time, only in what is trained, and the zeros or few values of
     a pruned or clustered base are gone. With `merged = false` the updates are a small file beside the base, swapped without
-    loading the base again; each call then takes rank * (inputs + outputs) more products a layer. Where domains have little
-    in common a low rank is not enough.
+    loading the base again; each call is slower then, by rank * (inputs + outputs) products a layer and more. Where domains
+    have little in common a low rank is not enough.
     """
 
     method: Literal["lora", "dora"] = "lora"

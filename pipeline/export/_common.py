@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.core import Arrays, Graph, Json, Precision
 from pipeline.errors import UserError
-from targets.runtimes._adapter import SUFFIX
+from targets.runtimes._adapter import PLAIN
 
 
 def provenance_json(provenance: Json) -> str:
@@ -42,11 +42,11 @@ def _sample(graph: Graph, arrays: Arrays) -> Arrays:
 
 
 def adapter_file(path: Path, adapter: Arrays, provenance: Json) -> list[Path]:
-    """Writes an adapter as `path`.safetensors, with the provenance among its metadata; nothing where there is none."""
+    """Writes an adapter as `path`.adapter.safetensors, with the provenance among its metadata; nothing where there is none."""
     from safetensors.numpy import save
 
     if not adapter:
         return []
-    file = target_file(path, SUFFIX)
+    file = target_file(path, PLAIN)
     file.write_bytes(save(adapter, metadata={"edgepress": provenance_json(provenance)}))
     return [file]

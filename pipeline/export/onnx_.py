@@ -17,7 +17,7 @@ from pipeline.export._common import calibration_samples, provenance_json, target
 from pipeline.export._onnx_graph import float_model, strip
 from pipeline.export._onnx_weights import store_found, store_recurrent
 from pipeline.export._quiet import quiet
-from targets.runtimes.onnxruntime_ import ADAPTER
+from targets.runtimes import _adapter as adapters
 
 if TYPE_CHECKING:
     import onnx
@@ -72,7 +72,7 @@ def _adapter_file(path: Path, adapter: Arrays) -> Path:
     """Writes `path`.onnx_adapter, which the runtime reads by itself."""
     from onnxruntime import AdapterFormat, OrtValue
 
-    form, file = AdapterFormat(), target_file(path, ADAPTER)
+    form, file = AdapterFormat(), target_file(path, adapters.ONNX)
     form.set_adapter_version(1)
     form.set_model_version(1)
     form.set_parameters({name: OrtValue.ortvalue_from_numpy(array) for name, array in adapter.items()})

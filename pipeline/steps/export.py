@@ -84,12 +84,14 @@ def _observed(judge: Task, graphs: dict[str, Graph], samples: Arrays, count: int
 
 def _provenance(task: Json, model: Model, data: Dataset, given: Input) -> Json:
     """What the file itself tells of where it comes from."""
+    learned = model.domain.name
     return {
         "schema": "edgepress.provenance/1",
         "model": Path(model.family.name).stem,
         "steps": json.loads(json.dumps(model.history)),
         "weights_sha256": given.sha256[model_file.WEIGHTS],
         "data": data.domain.name,
+        **({"pretrained_on": learned} if learned != data.domain.name else {}),
         "training_data_sha256": data.sha256,
         "seed": task["seed"],
         "versions": {name: version(name) for name in ("torch", "onnx", "onnxruntime", "openvino", "nncf", "litert_torch")},

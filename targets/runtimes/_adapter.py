@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from targets.runtimes._base import Arrays, Input
+from targets.runtimes._base import Arrays, Input, Unsupported
 
 PREFIX = "adapter."
 """Of the names of inputs that an adapter fills. Zeros are no adapter."""
-SUFFIX = ".safetensors"
+ONNX, PLAIN = ".onnx_adapter", ".adapter.safetensors"
+"""How adapters' files end: in ONNX Runtime's own format, and for all others."""
 
 
 def apart(expected: Mapping[str, Input]) -> tuple[dict[str, Input], dict[str, Input]]:
@@ -26,9 +27,20 @@ def apart(expected: Mapping[str, Input]) -> tuple[dict[str, Input], dict[str, In
     return {name: spec for name, spec in expected.items() if name not in ours}, ours
 
 
-def beside(files: list[Path], suffix: str = SUFFIX) -> Path | None:
+def is_adapter(path: Path) -> bool:
+    """Whether a file is one, by its name."""
+    return path.name.endswith((ONNX, PLAIN))
+
+
+def beside(files: list[Path]) -> Path | None:
     """The adapter among an artifact's files, if it has one."""
-    return next((path for path in files[1:] if path.suffix == suffix), None)
+    return next((path for path in files if is_adapter(path)), None)
+
+
+def refuse_beside(files: list[Path]) -> None:
+    """For runtimes that would compute with the base alone, and not say so."""
+    if path := beside(files):
+        raise Unsupported(f"{path.name}: an adapter beside its base is given on CPUs only; merged, it runs here")
 
 
 def filled(wanted: Mapping[str, Input], path: Path | None) -> Arrays:

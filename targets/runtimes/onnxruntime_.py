@@ -10,9 +10,6 @@ from typing import Any, ClassVar, final
 from targets.runtimes._adapter import beside
 from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, installed_version, one_line, refuse, why_missing
 
-ADAPTER = ".onnx_adapter"
-"""The runtime's own format of adapters: values of inputs that have a default in the base."""
-
 
 @final
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class OnnxRuntime:
         except errors() as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
         loaded = Session(files[0].name, session)
-        loaded.adapt(beside(files, ADAPTER))
+        loaded.adapt(beside(files))
         return loaded
 
 
@@ -64,25 +61,27 @@ class Session:
         self._outputs = [output.name for output in session.get_outputs()]
         self._run = session.run
         self._options: Any = None
+        self._adapter: Any = None
         self._errors = errors()
 
     def adapt(self, path: Path | None) -> None:
         """Takes another adapter, or none, without loading the base again. ValueError for a file that is none of this base."""
         import onnxruntime
 
-        options = onnxruntime.RunOptions()
-        if path is not None:
-            try:
-                self._adapter = onnxruntime.LoraAdapter()
-                self._adapter.Load(str(path))
-                found = onnxruntime.AdapterFormat.read_adapter(str(path)).get_parameters()
-            except self._errors as error:
-                raise ValueError(f"{path.name}: {one_line(error)}") from error
-            known = {spec.name for spec in self.session.get_overridable_initializers()}
-            if strange := sorted(known ^ found.keys()):
-                raise ValueError(f"{path.name}: is no adapter of {self.file}: {strange[0]!r} is in only one of the two")
-            options.add_active_adapter(self._adapter)
-        self._options = options if path is not None else None
+        if path is None:
+            self._options = self._adapter = None
+            return
+        options, adapter = onnxruntime.RunOptions(), onnxruntime.LoraAdapter()
+        try:
+            adapter.Load(str(path))
+            found = onnxruntime.AdapterFormat.read_adapter(str(path)).get_parameters()
+        except self._errors as error:
+            raise ValueError(f"{path.name}: {one_line(error)}") from error
+        known = {spec.name for spec in self.session.get_overridable_initializers()}
+        if strange := sorted(known ^ found.keys()):
+            raise ValueError(f"{path.name}: is no adapter of {self.file}: {strange[0]!r} is in only one of the two")
+        options.add_active_adapter(adapter)
+        self._options, self._adapter = options, adapter  # together: options do not keep their adapter alive
 
     def __call__(self, inputs: Arrays) -> Arrays:
         """Named arrays in, named arrays out."""

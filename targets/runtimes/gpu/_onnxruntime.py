@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from targets.runtimes._adapter import refuse_beside
 from targets.runtimes._base import Arrays, Predictor, Staged, Unsupported, one_line, refuse
 from targets.runtimes.gpu._base import GpuRuntime
 from targets.runtimes.gpu._memory import Growth
@@ -66,6 +67,7 @@ class OnnxRuntimeOnGpu(GpuRuntime):
 
         from targets.runtimes.gpu._clock import EventClock, clock_of
 
+        refuse_beside(files)
         memory, clock = Growth(self.device), clock_of(self.device)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

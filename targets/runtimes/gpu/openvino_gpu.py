@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, final
 
+from targets.runtimes._adapter import refuse_beside
 from targets.runtimes._base import Predictor, one_line
 from targets.runtimes._openvino import library
 from targets.runtimes.gpu._base import INTEL, GpuRuntime
@@ -39,6 +40,7 @@ class OpenVinoGpu(GpuRuntime):
 
     def load(self, files: list[Path], threads: int) -> Predictor:
         """A model compiled for the GPU; compiling is part of the load."""
+        refuse_beside(files)
         core = library().Core()
         # Left to itself the plugin computes float32 files in float16.
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f16" if self.precision == "fp16" else "f32"}

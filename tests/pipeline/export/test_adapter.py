@@ -17,6 +17,7 @@ from pipeline.compress.lora import Lora
 from pipeline.core import Arrays, Domain, Facts, Graph, Model, Precision, Spec, TensorSpec, Unsupported
 from pipeline.evaluate import module_predictor
 from pipeline.registry import find
+from pipeline.sizes import adapter_bytes
 from targets.runtimes import _adapter as shipped
 
 RUNTIMES = {"onnx": "onnxruntime", "tflite": "litert", "openvino": "openvino"}
@@ -160,6 +161,13 @@ def test_int8_activations_beside_an_adapter_are_unsupported(tmp_path: Path) -> N
         find("format", "onnx")().export(model, graph_of(model, "mlp"), tmp_path / "x", [], {})
 
 
+def test_runtimes_that_take_no_adapter_say_so(tmp_path: Path) -> None:
+    for name in ("x.onnx_adapter", "x.adapter.safetensors"):
+        with pytest.raises(shipped.Unsupported, match=name):
+            shipped.refuse_beside([tmp_path / "x.onnx", tmp_path / name])
+    shipped.refuse_beside([tmp_path / "model.json", tmp_path / "weights.safetensors"])
+
+
 def test_an_adapter_is_small_beside_its_base(tmp_path: Path) -> None:
     spec = Spec("model", "mlp", {})
     family = spec.build()
@@ -168,6 +176,7 @@ def test_an_adapter_is_small_beside_its_base(tmp_path: Path) -> None:
     names = tuple(key for key, _ in module.named_parameters() if key.rsplit(".", 1)[1] in ("a", "b"))
     model = Model(spec, IMAGES, module, Facts(1, 1), adapter=names)
     base, adapter = find("format", "onnx")().export(model, family.graphs(module, IMAGES)["classifier"], tmp_path / "x", [], {})
+    assert (adapter_bytes([base, adapter]), adapter_bytes([base])) == (adapter.stat().st_size, None)
     floats = 4 * sum(parameter.numel() for key, parameter in module.named_parameters() if key in names)
     assert floats < adapter.stat().st_size < floats + 2000
     assert base.stat().st_size - floats > 4 * 300 * 100
