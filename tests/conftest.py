@@ -136,7 +136,7 @@ steps = [{ technique = "quantize_static", calibration_samples = 16 }]
 FEW_SAMPLES = '''
 """The CPU of this machine, measured just enough for a test: one process, a few calls, its own turn and no lock."""
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, final
 from targets._sampling import Plan, Sampling, sample
 from targets.transport.local import Local

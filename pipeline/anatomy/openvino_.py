@@ -25,7 +25,7 @@ COMPUTED = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8"
 
 def read(files: list[Path]) -> list[Part]:
     """The operations, each with the constants that it is the first to read, directly or through constant expressions."""
-    model, zeros = library().Core().read_model(*map(str, files)), dict[str, Any]()
+    model, zeros = library().Core().read_model(*map(str, files[:2])), dict[str, Any]()
     owned = list(_owned(model, zeros))
     return [
         _part(each.get_friendly_name(), each.get_type_name(), constants, zeros)
@@ -91,7 +91,7 @@ def _values(constant: Any) -> Array:
 def profile(files: list[Path], inputs: Arrays, threads: int) -> list[Ran] | str:
     """What a model compiled with counters says: otherwise the same settings as the one that is timed."""
     core = library().Core()
-    model = core.read_model(*map(str, files))
+    model = core.read_model(*map(str, files[:2]))
     owners = {each.get_friendly_name(): part.get_friendly_name() for part, mine in _owned(model, {}) for each in mine}
     settings = {
         "PERFORMANCE_HINT": "LATENCY",

@@ -67,7 +67,7 @@ class Lora(Technique):
         from pipeline.compress import _adapter as adapters
         from pipeline.train import fit, tuning
 
-        family, module = model.family.build(), copy.deepcopy(model.module)
+        family, module = model.family.build(), copy.deepcopy(model.module).eval()
         layers = self._chosen(module)
         for parameter in module.parameters():
             parameter.requires_grad_(self.biases and parameter.dim() < 2)

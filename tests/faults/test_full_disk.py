@@ -42,7 +42,7 @@ def cannot_mount(folder: Path) -> str | None:
     [
         ("100k", 512, "onnx", "digits quick mlp: train: ", 0),
         ("2m", 4096, "openvino", "digits quick mlp/reference: openvino: ", 1),  # a converter that fails in words of its own
-        ("344k", 512, "onnx", "", 2),  # the report
+        ("344k", 512, "onnx", "", 3),  # the report
     ],
 )
 def test_a_full_disk_is_one_line_and_more_room_is_all_it_takes(
