@@ -35,7 +35,7 @@ class MixedPrecision(Technique):
 
     (as HAWQ-V3, Yao et al. 2021, arXiv:2011.10680), where D(l, b) is the squared error of the model's outputs on validation
     samples, relative to their squares, when that tensor alone is rounded to b bits (the SQNR of Lin et al. 2016,
-    arXiv:1511.06393, measured). Rises of the loss itself are a tenth as large as their noise. Weights are rounded to symmetric
+    arXiv:1511.06393, measured). Rises of the loss itself are often lost in their noise. Weights are rounded to symmetric
     grids with clipped scales, per output channel or `group`; activations stay float. Files hold integers of 4 and of 8 bits:
     other widths are stored as the next of these. The history has the errors and the bits that were chosen.
 
