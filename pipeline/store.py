@@ -198,9 +198,11 @@ class Store:
         return removed, freed
 
 
-def _inode(folder: Path) -> int | None:
+def _inode(folder: Path) -> tuple[int, int] | None:
+    """Which folder it is: the number, which the next one made may get again, and when it was changed."""
     try:
-        return folder.stat().st_ino
+        found = folder.stat()
+        return found.st_ino, found.st_ctime_ns
     except (FileNotFoundError, NotADirectoryError):
         return None
 

@@ -325,10 +325,10 @@ def test_a_data_file_that_is_broken_is_one_line_that_names_it(checkout: Any, tmp
 
 def test_ls_gc_and_check(finished: Any) -> None:
     listed = finished("store", "ls").stdout
-    assert "6 entries" in listed and listed.index("mlp: train") < listed.index("mlp/int8: onnx")
-    assert "6 entries, 0 wrong" in finished("store", "check").stdout
-    assert "removed 0 entries" in finished("store", "gc").stdout and len(finished.created()) == 6
-    assert "removed 6 entries" in finished("store", "gc", "--older-than", "0").stdout and finished.created() == {}
+    assert "9 entries" in listed and listed.index("mlp: train") < listed.index("mlp/int8: onnx")
+    assert "9 entries, 0 wrong" in finished("store", "check").stdout
+    assert "removed 0 entries" in finished("store", "gc").stdout and len(finished.created()) == 9
+    assert "removed 9 entries" in finished("store", "gc", "--older-than", "0").stdout and finished.created() == {}
     assert "6 steps to run" in finished(*RUN, "--dry-run").stdout
 
 

@@ -87,9 +87,11 @@ def found(array: Array, precision: Precision) -> Integers | None:
                 continue
             parts = rows.reshape(len(rows), -1, group or rows.shape[1])
             scale = _steps(parts.reshape(-1, parts.shape[2]), 2 ** (precision.weight_bits - 1) - 1)
-            if scale is not None:
-                made = _integers(parts, scale, order, array.shape)
-                return made if _bytes(made) + NODES < array.nbytes else None
+            if scale is None:
+                continue
+            made = _integers(parts, scale, order, array.shape)
+            if _bytes(made) + NODES < array.nbytes:  # rows of a single value are on a grid too, which saves nothing
+                return made
     return None
 
 

@@ -180,7 +180,7 @@ def test_data_that_is_missing_names_the_command_that_fetches_it(planned: Planner
             ["int8: quantize_static", "int8: onnx"],
         ),
         ("pipeline/compress/quantize_static.py", '"""', '"""Words. ', []),
-        ("pipeline/compress/distill.py", "def loss", "def another", []),
+        ("pipeline/compress/low_rank.py", "def apply", "def another", []),
         ("pipeline/preview.py", "cached", "hcached", []),
     ],
 )

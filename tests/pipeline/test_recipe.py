@@ -223,7 +223,7 @@ def test_a_good_recipe_is_read_with_every_default_filled_in(recipe: Callable[[st
     assert model.label == "mlp" and model.family.options == {"hidden": [16], "width": 1.0}
     assert model.train.epochs == 2 and model.train.samples == 2048, "the preset, and the recipe's word over it"
     assert [(step.name, step.options["temperature"]) for step in variant.steps[:1]] == [("distill", 3.0)]
-    assert variant.steps[1].options == {"calibration_samples": 256, "per_channel": True}
+    assert variant.steps[1].options == {"calibration": "minmax", "calibration_samples": 256, "per_channel": True}
 
 
 def test_an_adapter_can_be_put_beside_fixed_weights(recipe: Callable[[str], Path]) -> None:

@@ -24,7 +24,7 @@ def normal(shape: tuple[int, ...], seed: int) -> torch.Tensor:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from([(24, 32), (16, 8, 2, 2), (3, 16, 16)]),
+    st.sampled_from([(24, 32), (1, 24, 32), (16, 8, 2, 2), (3, 16, 16)]),
     st.sampled_from([4, 8]),
     st.sampled_from([None, 8, 16]),
     st.booleans(),
