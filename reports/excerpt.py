@@ -47,13 +47,18 @@ def models(root: Path, folder: str) -> str:
         report = load(path)
         for name in dict.fromkeys(record.model for record in report.records):
             chosen = [record for record in report.records if record.model == name]
-            rows.append(_model(chosen, f"[{name}]({folder}/{path.stem}.md)"))
+            if any(_int8(record) for record in chosen):  # reports of other techniques have tables of their own
+                rows.append(_model(chosen, f"[{name}]({folder}/{path.stem}.md)"))
     return MODELS + "".join(rows)
+
+
+def _int8(record: Record) -> bool:
+    return [step["technique"] for step in record.steps] == ["quantize_static"]
 
 
 def _model(records: list[Record], link: str) -> str:
     plain = {record.runtime: record for record in records if not record.steps}
-    int8 = {record.runtime: record for record in records if [step["technique"] for step in record.steps] == ["quantize_static"]}
+    int8 = {record.runtime: record for record in records if _int8(record)}
     first = plain["onnxruntime"]
     quality, small = first.quality, int8.get("onnxruntime", first)
     file, paired = size_ratio(small, first, "file"), small.versus_baseline

@@ -15,7 +15,7 @@ from reports.record import Anatomy, Layer, Record, Report
 
 SHOWN = 8
 """Layers of a file that the page shows; the others are one line."""
-BAR = 12
+BAR = 8
 """Characters of a full bar in a terminal."""
 
 
@@ -163,14 +163,10 @@ def table(record: Record, layers: Sequence[Layer]) -> Table:
     assert found is not None  # whoever asks has looked
     title = Text.assemble((f"{record.model} {record.variant}", "bold"), f" in {record.runtime}: {_note(found)}")
     drawn = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("layer", "operator"):
-        drawn.add_column(name, overflow="fold")
-    drawn.add_column("bytes", justify="right", no_wrap=True)
-    drawn.add_column("share", no_wrap=True)
+    drawn.add_column("layer\n  operator, precision", overflow="fold")
+    drawn.add_column("bytes\nshare", justify="right", no_wrap=True)
     drawn.add_column("zeros", justify="right", no_wrap=True)
-    drawn.add_column("precision", overflow="fold")
-    drawn.add_column("time", justify="right", no_wrap=True)
-    drawn.add_column("share", no_wrap=True)
+    drawn.add_column("time\nshare", justify="right", no_wrap=True)
     drawn.add_column("sensitivity", justify="right", no_wrap=True)
     for row in rows(found, layers):
         drawn.add_row(*_cells(row))
@@ -178,21 +174,17 @@ def table(record: Record, layers: Sequence[Layer]) -> Table:
 
 
 def _cells(row: Row) -> Iterator[Text]:
-    yield Text(row.name)
-    yield Text(row.operator)
-    yield Text(f"{row.bytes:,}")
-    yield Text(_bar(row.share))
+    """Two lines a layer, which leaves room for its name in a terminal of 80 columns."""
+    operator = ", ".join(word for word in (row.operator, row.precision) if word)
+    yield Text(row.name + (f"\n  {operator}" if operator else ""))
+    yield Text(f"{row.bytes:,}\n{_bar(row.share)}")
     yield Text(percent(row.zeros))
-    yield Text(row.precision)
-    yield Text(words.milliseconds(row.milliseconds))
-    yield Text(_bar(row.time))
+    yield Text(words.milliseconds(row.milliseconds) + (f"\n{_bar(row.time)}" if row.time is not None else ""))
     yield Text(sensitivity(row.sensitivity))
 
 
-def _bar(share: float | None) -> str:
-    if share is None:
-        return words.NONE
-    return f"{percent(share):>6} {'█' * round(BAR * share)}"
+def _bar(share: float) -> str:
+    return f"{'█' * round(BAR * share)} {percent(share):>6}"
 
 
 def percent(share: float | None) -> str:

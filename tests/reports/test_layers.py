@@ -26,10 +26,13 @@ def printed(record, width=140):
     return captured.get()
 
 
-def test_a_line_a_layer_with_what_it_stores_costs_and_minds():
-    text = printed(cell(anatomy=LOOKED))
-    line = next(line for line in text.splitlines() if "gru" in line)
-    assert all(word in line for word in ("GRU", "1,000", "17 %", "int8 in float32", "0.400 ms", "20 %", "-0.001")), line
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_two_lines_a_layer_with_what_it_stores_costs_and_minds(width):
+    text = printed(cell(anatomy=LOOKED), width)
+    lines = text.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.strip().startswith("gru"))
+    assert all(word in lines[first] for word in ("1,000", "0.400 ms", "-0.001")), text
+    assert all(word in lines[first + 1] for word in ("GRU, int8 in", "17 %", "20 %")), text
     assert "95 %" in text and "the graph's description" in text and "2.00 ms in operators" in text
 
 
