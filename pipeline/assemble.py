@@ -197,7 +197,7 @@ def _steps(cell: Cell, outcomes: Mapping[str, Outcome]) -> list[Json]:
     """The techniques with their options, and what each noted while it worked: how many parameters it trained."""
     made = [outcomes.get(key) for key in cell.model_keys[1:]]
     return [
-        {"technique": spec.name, "options": spec.options, **(outcome.facts.get("noted", {}) if outcome else {})}
+        {**(outcome.facts.get("noted", {}) if outcome else {}), "technique": spec.name, "options": spec.options}
         for spec, outcome in zip(cell.history, made, strict=True)
     ]
 

@@ -311,6 +311,11 @@ class Technique(ABC):
     fixes_precision: ClassVar[bool] = False
     """Whether it decides how the exporters lower the model; nothing that changes weights can follow."""
 
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether it leaves the weights that it is given as they are, so that it can follow what fixes their precision."""
+        return False
+
     @abstractmethod
     def apply(self, model: Model, context: Context) -> Model:
         """The compressed model."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pipeline.core import Facts, Graph
+import numpy as np
+
+from pipeline.core import Array, Facts, Graph
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +27,15 @@ def measure(graphs: Mapping[str, Graph]) -> Facts:
     first = next(iter(graphs.values()))
     inputs = [torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in first.inputs.values()]
     counter = FlopCounterMode(display=False)
-    training = first.module.training
+    training, onednn = first.module.training, torch.backends.mkldnn.enabled
     first.module.eval()
+    # oneDNN's fused LSTM would hide its products from the counter.
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
     try:
         with counter, torch.no_grad():
             first.module(*inputs)
     finally:
+        torch.backends.mkldnn.enabled = onednn
         first.module.train(training)
     return Facts(sum(parameter.numel() for parameter in _parameters(graphs)), macs=counter.get_total_flops() // 2)
 
@@ -39,7 +43,8 @@ def measure(graphs: Mapping[str, Graph]) -> Facts:
 def coded_bits(graphs: Mapping[str, Graph]) -> float:
     """Mean bits of a parameter as it travels at best, each tensor's values coded by how often they come."""
     every = _parameters(graphs)
-    return sum(_coded_bits(each.detach()) * each.numel() for each in every) / max(1, sum(each.numel() for each in every))
+    total = sum(shannon_bits(each.detach().cpu().numpy()) * each.numel() for each in every)
+    return total / max(1, sum(each.numel() for each in every))
 
 
 def _parameters(graphs: Mapping[str, Graph]) -> list[torch.nn.Parameter]:
@@ -47,20 +52,18 @@ def _parameters(graphs: Mapping[str, Graph]) -> list[torch.nn.Parameter]:
     return list({id(each): each for graph in graphs.values() for each in graph.module.parameters()}.values())
 
 
-def _coded_bits(weight: torch.Tensor) -> float:
-    """Shannon's bound and the table of the values; where they are many, the bits that say which are zero, and 32 for the rest.
+def shannon_bits(values: Array, bits: int = 32) -> float:
+    """Shannon's bound on the mean bits of a value, with the table of what the values are, where each takes so many `bits`.
 
-    >>> import torch
-    >>> _coded_bits(torch.tensor([0.0, 1.0] * 32)), _coded_bits(torch.rand(4096))
+    Where they are many: the bits that say which are zero, and `bits` for each of the others.
+
+    >>> shannon_bits(np.array([0.0, 1.0] * 32)), shannon_bits(np.arange(4096))
     (2.0, 32.0)
     """
-    import torch
-
-    values, counts = torch.unique(weight, return_counts=True)
-    size = weight.numel()
-    table = 32.0 * len(values)
-    if len(values) > FEW:
-        zeros = int((weight == 0).sum())
-        counts, table = torch.tensor([zeros, size - zeros]), 32.0 * (size - zeros)
-    shares: list[float] = (counts / size).tolist()
-    return min(32.0, table / size - sum(share * math.log2(share) for share in shares if share))
+    found, counts = np.unique(values, return_counts=True)
+    table = bits * len(found)
+    if len(found) > FEW:
+        zeros = int(np.count_nonzero(values == 0))
+        counts, table = np.array([zeros, values.size - zeros]), bits * (values.size - zeros)
+    shares = counts[counts > 0] / values.size
+    return float(min(bits, table / values.size - (shares * np.log2(shares)).sum()))

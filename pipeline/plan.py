@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.anatomy._parts import reader
 from pipeline.core import Domain, Json, Outlook, Spec, Technique
 from pipeline.errors import UserError, unknown
 from pipeline.files import file_sha256
@@ -57,6 +58,8 @@ class Cell:
     """Evaluations of the same reference trained from other seeds."""
     unavailable: str | None = None
     """Why the runtime cannot be used here; then nothing is exported or measured for this cell."""
+    sensitivity: str | None = None
+    """The step that asks the model what it minds; None for a format that nobody can look into."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,9 @@ class _Planner:
 
     def _needed(self) -> tuple[Step, ...]:
         """The steps that some cell comes from: nothing is trained for what cannot be had."""
-        waiting = [key for cell in self.cells if not cell.unavailable for key in (cell.evaluation or cell.artifact, *cell.seeds)]
+        cells = [cell for cell in self.cells if not cell.unavailable]
+        waiting = [key for cell in cells for key in (cell.evaluation or cell.artifact, *cell.seeds)]
+        waiting += [cell.sensitivity for cell in cells if cell.sensitivity]
         needed: set[str] = set()
         while waiting:
             key = waiting.pop()
@@ -228,7 +233,8 @@ class _Planner:
             reference = () if variant == REFERENCE else (f"evaluate {entry.label}/{REFERENCE}/{runtime}",)
             evaluation = self._evaluate(entry, variant, runtime, (artifacts[name], *reference)) if self.judged_here else None
             own = seeds if name == YARDSTICK else ()
-            self.cells.append(Cell(*row, artifacts[name], evaluation, entry.family, own))
+            sensitivity = self._sensitivity(entry, variant, keys[-1]) if reader(name) else None
+            self.cells.append(Cell(*row, artifacts[name], evaluation, entry.family, own, sensitivity=sensitivity))
 
     def _export(self, entry: ModelEntry, variant: str, name: str, runtime: str, model: str) -> str:
         return self._step(
@@ -239,9 +245,13 @@ class _Planner:
             [source_file("format", name), source_file("runtime", runtime), source_file("model", entry.family.name)],
         )
 
+    def _sensitivity(self, entry: ModelEntry, variant: str, model: str) -> str:
+        label = f"{entry.label}/{variant}: sensitivity of its weights"
+        return self._step("sensitivity", label, {}, (model,), [source_file("model", entry.family.name)])
+
     def _evaluate(self, entry: ModelEntry, variant: str, runtime: str, inputs: tuple[str, ...]) -> str:
         key = f"evaluate {entry.label}/{variant}/{runtime}"
-        task: Json = {"runtime": runtime, "model": _json(entry.family), "data": self.data, "threads": self.recipe.threads}
+        task: Json = {"runtime": runtime, "data": self.data, "threads": self.recipe.threads}
         self.steps[key] = Step(key, "evaluate", f"{entry.label}/{variant}: {runtime} accuracy", task, inputs, stored=False)
         return key
 

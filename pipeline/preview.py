@@ -60,7 +60,7 @@ def tree(plan: Plan, state: State) -> Tree:
         place = (cell.model, cell.variant)
         if place not in variants:
             variants[place] = models[cell.model].add(cell.variant)
-        for key in (*cell.model_keys, cell.artifact):
+        for key in (*cell.model_keys, cell.artifact, cell.sensitivity):
             if key in steps and key not in shown:
                 shown.add(key)
                 variants[place].add(_line(steps[key], state))

@@ -216,15 +216,14 @@ def _steps(variant: _Variant, models: list[ModelEntry], folder: Path, where: str
             )
         spec = _spec("technique", table, folder, place)
         technique: Technique = spec.build(place)
-        # Not a field of Technique: of all there are one keeps what it is given, and core.py is part of every key.
-        beside = getattr(technique, "keeps_weights", False)
         if last:
             raise UserError(f"{place}: {spec.name} cannot follow {last}, whose adapter belongs to these weights; put {last} last")
-        if fixed and not beside:
+        if fixed and not technique.keeps_weights:
             raise UserError(
                 f"{place}: {spec.name} cannot follow {fixed}, which fixes the precision of the weights; put {fixed} last"
             )
-        fixed, last = spec.name if technique.fixes_precision else fixed, spec.name if beside else ""
+        fixed = spec.name if technique.fixes_precision else fixed
+        last = spec.name if technique.keeps_weights else ""
         families = [technique.family(family) for family in families]
         for family in families:
             family.build(place)  # a student's options are the family's

@@ -152,14 +152,8 @@ def _after(
     store: Store, folder: Path, console: Console, steps: tuple[Step, ...], outcomes: Mapping[str, Outcome]
 ) -> dict[str, Outcome]:
     """Steps that come after the measuring, one at a time: a profiler shares the machine with nobody of ours."""
-    there = dict(outcomes)
-    for step in steps:
-        if step.stored:
-            store.mend(step.key)
-            if entry := store.get(step.key):
-                there[step.key] = Outcome("ok", entry.facts, cached=True)
-    with RunWatcher(console, [step for step in steps if step.key not in there], {}) as watcher:
-        return execute(steps, there, store, folder, 1, watcher)
+    with RunWatcher(console, list(steps), {}) as watcher:
+        return execute(steps, outcomes, store, folder, 1, watcher)
 
 
 def _say_aa(console: Console, report: Report) -> None:

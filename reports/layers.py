@@ -200,6 +200,10 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.0f} %" if share >= 0.0095 or share == 0 else f"{100 * share:.1f} %"
 
 
-def sensitivity(gain: float | None) -> str:
-    """A difference of two losses, with its sign."""
-    return words.NONE if gain is None else f"{gain:+.2g}"
+def sensitivity(share: float | None) -> str:
+    """A share of the outputs' squares.
+
+    >>> sensitivity(0.00123), sensitivity(None)
+    ('0.12 %', '-')
+    """
+    return words.NONE if share is None else f"{100 * share:.2g} %"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 import runpy
@@ -11,18 +10,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from filelock import FileLock
 
-from pipeline import facts
 from pipeline.__main__ import main
-from pipeline.compress.prune_structured import PruneStructured
-from pipeline.core import Context, Dataset, Domain, Model, Spec, Train
 from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from pipeline.core import Dataset, Domain, Model, Spec
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "tests"
@@ -98,12 +97,17 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
-CutDown = Callable[..., tuple[Model, Model]]
-
-
 @pytest.fixture
-def cut_down(tmp_path: Path) -> CutDown:
+def cut_down(tmp_path: Path) -> Callable[..., tuple[Model, Model]]:
     """A family's fresh module, and what `prune_structured` with these options leaves of it without any training."""
+    import copy
+    from dataclasses import replace
+
+    import torch
+
+    from pipeline import facts
+    from pipeline.compress.prune_structured import PruneStructured
+    from pipeline.core import Context, Dataset, Model, Train
 
     def cut(family: Spec, domain: Domain, data: Dataset | None = None, **options: object) -> tuple[Model, Model]:
         torch.manual_seed(0)

@@ -329,7 +329,7 @@ def test_ls_gc_and_check(finished: Any) -> None:
     assert "9 entries, 0 wrong" in finished("store", "check").stdout
     assert "removed 0 entries" in finished("store", "gc").stdout and len(finished.created()) == 9
     assert "removed 9 entries" in finished("store", "gc", "--older-than", "0").stdout and finished.created() == {}
-    assert "6 steps to run" in finished(*RUN, "--dry-run").stdout
+    assert "9 steps to run" in finished(*RUN, "--dry-run").stdout
 
 
 def test_a_target_that_is_not_usable_here_says_why(own_checkout: Any, tiny_recipe: Path) -> None:

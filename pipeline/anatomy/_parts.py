@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.core import Array, Arrays
+from pipeline.facts import shannon_bits
 
 BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "int64": 64, "int32": 32, "int16": 16, "uint16": 16} | {
     "int8": 8,
@@ -121,6 +122,16 @@ def unpacked(data: bytes | Array, bits: int, count: int) -> Array:
     return codes
 
 
+def signed(codes: Array, bits: int) -> Array:
+    """Codes in two's complement as numbers, int8.
+
+    >>> signed(np.array([7, 8, 15], np.uint8), 4).tolist()
+    [7, -8, -1]
+    """
+    numbers = codes.astype(np.int8)
+    return np.where(numbers >= 1 << (bits - 1), numbers - (1 << bits), numbers).astype(np.int8)
+
+
 def joined(parts: Sequence[Part], ran: Iterable[Ran]) -> list[Part]:
     """The file's operators with what the runtime made of them.
 
@@ -149,15 +160,9 @@ def joined(parts: Sequence[Part], ran: Iterable[Ran]) -> list[Part]:
 
 
 def coded_bytes(weight: Weight) -> float:
-    """Bytes that a weight's codes take at best where each is coded by how often it comes, as pipeline.facts says of a model."""
-    size, bits = weight.values.size, BITS.get(weight.stored.split()[-1], 32)
-    values, counts = np.unique(weight.values, return_counts=True)
-    table = float(bits * len(values))
-    if len(values) > 256:
-        zeros = weight.zeros
-        counts, table = np.array([zeros, size - zeros]), float(bits * (size - zeros))
-    shares = counts[counts > 0] / size
-    return float(min(bits, table / size - float((shares * np.log2(shares)).sum())) * size / 8)
+    """Bytes that a weight's codes take at best where each is coded by how often it comes."""
+    codes = weight.values - weight.zero if np.any(weight.zero) else weight.values
+    return shannon_bits(codes, BITS.get(weight.stored.split()[-1], 32)) * codes.size / 8
 
 
 def few_values(weight: Weight) -> bool:

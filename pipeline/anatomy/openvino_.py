@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.anatomy._parts import Part, Ran, Weight, unpacked, weight
+from pipeline.anatomy._parts import Part, Ran, Weight, signed, unpacked, weight
 from pipeline.core import Array, Arrays
 from targets.runtimes._openvino import library
 
@@ -84,8 +84,8 @@ def _values(constant: Any) -> Array:
     data: Array = constant.get_data()
     if bits >= 8:
         return data
-    codes = unpacked(data.tobytes(), bits, int(np.prod(shape))).reshape(shape).astype(np.int8)
-    return np.where(codes >= 1 << (bits - 1), codes - (1 << bits), codes) if _type(constant).startswith("int") else codes
+    codes = unpacked(data.tobytes(), bits, int(np.prod(shape))).reshape(shape)
+    return signed(codes, bits) if _type(constant).startswith("int") else codes
 
 
 def profile(files: list[Path], inputs: Arrays, threads: int) -> list[Ran] | str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.anatomy._parts import Part, Ran, Weight, unpacked, weight
+from pipeline.anatomy._parts import Part, Ran, Weight, signed, unpacked, weight
 from pipeline.core import Array, Arrays
 
 RUNTIME = "litert"
@@ -98,8 +98,7 @@ class _Subgraph:
 def _values(data: Any, stored: str, shape: list[int]) -> Array:
     if stored in ("int4", "int2"):
         bits = int(stored[-1])
-        codes = unpacked(data, bits, int(np.prod(shape))).astype(np.int8)
-        return np.where(codes >= 1 << (bits - 1), codes - (1 << bits), codes).reshape(shape)
+        return signed(unpacked(data, bits, int(np.prod(shape))), bits).reshape(shape)
     return np.frombuffer(bytes(data), stored).reshape(shape)
 
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.compress._grid import misfit, on_grid, scales
-from pipeline.compress._weights import kept_zeros, weights
-from pipeline.compress.distill import Distill
-from pipeline.core import Context, Family, Unsupported
+from pipeline.compress._grid import Widths, nearest, put
+from pipeline.compress._tuning import Batch, Loss, taught, tuned
+from pipeline.compress._weights import weights
+from pipeline.core import Context, Family
 
 if TYPE_CHECKING:
     import torch
 
-Batch = dict[str, "torch.Tensor"]
-Loss = Callable[["torch.nn.Module", Batch], "torch.Tensor"]
-Widths = Mapping[str, int]
-"""Bits by the names of weights; one that is not named stays float."""
 RANGE = "input_range"
 SMOOTHING = 0.99
 """Of an observed range: it forgets a batch after some hundred others."""
@@ -27,12 +23,7 @@ SMOOTHING = 0.99
 def rounded(module: torch.nn.Module, widths: Widths, group: int | None = None) -> torch.nn.Module:
     """A copy whose weights are on their grids; Unsupported where the groups do not fit."""
     copied = copy.deepcopy(module)
-    found = weights(copied)
-    if wrong := misfit(group, {name: found[name] for name in widths}):
-        raise Unsupported(wrong)
-    for name, bits in widths.items():
-        values = found[name].data
-        values.copy_(on_grid(values, scales(values, bits, group), bits))
+    put(copied, widths, group)
     return copied
 
 
@@ -49,28 +40,24 @@ def trained_rounded(
     learning_rate: float | None = None,
 ) -> torch.nn.Module:
     """A copy that was trained with rounded weights (and inputs of layers, with `activations`) and has them; zeros are kept."""
-    from pipeline.train import fit, tuning
+    from pipeline.train import tuning
 
     copied = copy.deepcopy(module)
     if epochs != 0:
         # The best epoch of a validation would be one of the float weights: all epochs are run.
         options = replace(tuning(context.train, epochs, learning_rate), patience=None)
-        loss: Loss = lambda net, batch: family.loss(family.forward(net, batch), batch)  # noqa: E731  # the short one of two
-        if teacher:
-            loss = Distill(weight=teacher).loss(family, context)
-        zeros = kept_zeros(copied)
         restore = round_inputs(copied) if activations else None
-        fit(copied, family, options, context, loss=rounding_loss(loss, widths, group), pace=zeros)
-        zeros(copied, 1.0)
+        tuned(copied, family, options, context, rounding_loss(taught(family, context, teacher), widths, group))
         if restore:
             restore()
-    return rounded(copied, widths, group)
+    put(copied, widths, group)
+    return copied
 
 
 def straight_through(weight: torch.Tensor, bits: int, group: int | None = None) -> torch.Tensor:
     """The weight on its grid, with the gradient of the float one: 1 everywhere (Bengio et al. 2013, arXiv:1308.3432)."""
     values = weight.detach()
-    return weight + (on_grid(values, scales(values, bits, group), bits) - values)
+    return weight + (nearest(values, bits, group) - values)
 
 
 def rounding_loss(loss: Loss, widths: Widths, group: int | None = None) -> Loss:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, final
 
 from annotated_types import Ge, Gt, Le
 
-from pipeline.compress.distill import Distill
+from pipeline.compress._tuning import taught
 from pipeline.core import Context, Facts, Model, Promise, Technique
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Cluster(Technique):
         options = replace(tuning(context.train, self.epochs, self.learning_rate), patience=None)
         for name, parameter in self._shared(module):
             module.register_buffer(name, _numbers(parameter.detach(), self.clusters))  # a resumed training has the same ones
-        loss = Distill(weight=self.teacher).loss(family, context) if self.teacher else None
-        fit(module, family, options, context, loss=loss, pace=self._share)
+        fit(module, family, options, context, loss=taught(family, context, self.teacher), pace=self._share)
         self._share(module, 1.0)
         for name, parameter in self._shared(module):
             halves = parameter.data.half().float()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 from annotated_types import Ge, Gt, Le
 
-from pipeline.compress._weights import kept_zeros
-from pipeline.core import Context, Facts, Model, Outlook, Promise, Spec, Technique, Unsupported
+from pipeline.compress._tuning import Loss, compared, tuned
+from pipeline.core import Context, Facts, Family, Model, Outlook, Promise, Spec, Technique, Unsupported
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Distill(Technique):
         import torch
 
         from pipeline.compress._comparison import detach
-        from pipeline.train import fit, tuning
+        from pipeline.train import tuning
 
         epochs = self.epochs
         if self.student:
@@ -116,12 +116,10 @@ class Distill(Technique):
         else:
             student = replace(model, module=copy.deepcopy(model.module))
         family = student.family.build()
-        zeros = kept_zeros(student.module)
         options = tuning(context.train, epochs, self.learning_rate)
         context = self._prepared(student.module, family, context)
-        fit(student.module, family, options, context, loss=self.loss(family, context), pace=zeros)
+        tuned(student.module, family, options, context, self.loss(family, context))
         detach(student.module)
-        zeros(student.module, 1.0)
         return student
 
     def promise(self, before: Facts, after: Facts) -> Promise:
@@ -129,26 +127,13 @@ class Distill(Technique):
         where = ("file", "bundle", "latency") if self.student else ("quality",)
         return Promise(after.parameters / before.parameters, after.macs / before.macs, where)
 
-    def loss(self, family: Any, context: Context) -> Any:
-        """The loss for `fit`, of a student of that family beside the context's reference. Unsupported if they do not compare."""
-        import torch
-
+    def loss(self, family: Family, context: Context) -> Loss:
+        """The loss for `fit`, of a student of that family beside the context's reference."""
         if self.kind == "sequence":
-            from pipeline.compress._taught import loss as taught
+            from pipeline.compress._taught import loss as texts
 
-            return partial(taught, family, weight=self.weight)
-        teacher_family = context.reference.family.build()
-        teacher = context.reference.module.to(context.device).eval()
-        comparison = self._comparison()
-
-        def loss(module: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-            with torch.no_grad():
-                theirs = comparison.look(teacher_family, teacher, batch, self.layers.values())
-            ours = comparison.look(family, module, batch, self.layers)
-            hard: torch.Tensor = family.loss(ours.outputs, batch)
-            return self.weight * comparison.distance(module, ours, theirs) + (1 - self.weight) * hard
-
-        return loss
+            return partial(texts, family, weight=self.weight)
+        return compared(self._comparison(), family, context, self.weight)
 
     def _prepared(self, module: torch.nn.Module, family: Any, context: Context) -> Context:
         """Gives the student its regressors, or the data the teacher's texts."""

@@ -8,7 +8,7 @@ from typing import Annotated, final
 
 from annotated_types import Ge, Gt
 
-from pipeline.compress._weights import kept_zeros
+from pipeline.compress._tuning import tuned
 from pipeline.core import Context, Facts, Model, Promise, Technique
 
 
@@ -27,13 +27,11 @@ class Finetune(Technique):
 
     def apply(self, model: Model, context: Context) -> Model:
         """The model, trained on."""
-        from pipeline.train import fit, tuning
+        from pipeline.train import tuning
 
-        tuned = replace(model, module=copy.deepcopy(model.module))
-        zeros = kept_zeros(tuned.module)
-        fit(tuned.module, model.family.build(), tuning(context.train, self.epochs, self.learning_rate), context, pace=zeros)
-        zeros(tuned.module, 1.0)
-        return tuned
+        module = copy.deepcopy(model.module)
+        tuned(module, model.family.build(), tuning(context.train, self.epochs, self.learning_rate), context)
+        return replace(model, module=module)
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """Nothing but quality."""

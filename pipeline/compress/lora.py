@@ -55,7 +55,7 @@ class Lora(Technique):
 
     @property
     def keeps_weights(self) -> bool:
-        """Whether the weights that it is given stay what they are: then it can follow what fixes their precision."""
+        """Those of the base, where the updates stay apart from them."""
         return not self.merged
 
     def check(self, outlook: Outlook) -> None:

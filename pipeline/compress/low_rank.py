@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from pipeline.compress._called import only_called
 from pipeline.compress._factors import Ranks, Table, factorizable, factorized, structure, table
+from pipeline.compress._tuning import tuned
 from pipeline.core import Context, Domain, Facts, Json, Model, Outlook, Promise, Technique, Unsupported
 from pipeline.errors import UserError, unknown
 from pipeline.facts import measure
@@ -68,7 +69,7 @@ class LowRank(Technique):
         """The factorized and fine-tuned model."""
         import torch
 
-        from pipeline.train import fit, tuning
+        from pipeline.train import tuning
 
         family = model.family.build()
         module = copy.deepcopy(model.module)
@@ -78,7 +79,7 @@ class LowRank(Technique):
         for name, ranks in chosen.items():
             module.set_submodule(name, factorized(module.get_submodule(name), ranks))
         if self.epochs != 0:
-            fit(module, family, tuning(context.train, self.epochs, self.learning_rate), context)
+            tuned(module, family, tuning(context.train, self.epochs, self.learning_rate), context)
         record = {"layers": {name: list(ranks) for name, ranks in chosen.items()}}
         surgery = (*model.surgery, {"technique": "low_rank", "record": record})
         return replace(model, module=module, surgery=surgery, facts=measure(family.graphs(module, model.domain)))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 import numpy as np
 from annotated_types import Ge, Gt, Le, MinLen
 
-from pipeline.compress._fake_quantization import Widths, rounded, trained_rounded
-from pipeline.compress._grid import misfit, on_grid, scales, stored
+from pipeline.compress._fake_quantization import rounded, trained_rounded
+from pipeline.compress._grid import Widths, mean_bits, misfit
 from pipeline.compress._weights import weights
 from pipeline.core import Array, Context, Facts, Family, Model, Outlook, Precision, Promise, Technique, Unsupported
 from pipeline.errors import UserError
 from pipeline.evaluate import collect, module_predictor
+from pipeline.sensitivity import errors
 
 if TYPE_CHECKING:
     import torch
@@ -33,11 +33,10 @@ class MixedPrecision(Technique):
 
         minimise  sum D(l, b(l))   under   sum n(l) * b(l) <= mean_bits * sum n(l)
 
-    (as HAWQ-V3, Yao et al. 2021, arXiv:2011.10680), where D(l, b) is the squared error of the model's outputs on validation
-    samples, relative to their squares, when that tensor alone is rounded to b bits (the SQNR of Lin et al. 2016,
-    arXiv:1511.06393, measured). Rises of the loss itself are often lost in their noise. Weights are rounded to symmetric
-    grids with clipped scales, per output channel or `group`; activations stay float. Files hold integers of 4 and of 8 bits:
-    other widths are stored as the next of these. The history has the errors and the bits that were chosen.
+    (as HAWQ-V3, Yao et al. 2021, arXiv:2011.10680), where D(l, b) is the model's sensitivity to that tensor's rounding alone
+    (pipeline/sensitivity.py). Weights are rounded to symmetric grids with clipped scales, per output channel or `group`;
+    activations stay float. Files hold integers of 4 and of 8 bits: other widths are stored as the next of these. The report's
+    step has the errors and the bits that were chosen.
 
     It does not pay where all layers are alike, nor in time: runtimes multiply the weights as floats, having unpacked them.
     """
@@ -82,7 +81,8 @@ class MixedPrecision(Technique):
         if not context.data.size("validation"):
             raise Unsupported("mixed_precision measures on validation samples, and the data set has none")
         sizes = {name: each.numel() for name, each in weights(model.module).items()}
-        table = self._errors(model.module, family, context, options)
+        one, rest = part(context.progress, 0, 1 + self.epochs), part(context.progress, 1, 1 + self.epochs)
+        table = errors(model.module, family, context.data, [*sizes], options, self.samples, self.group, one)
         if self.quality is None:
             chosen = assigned(table, [*sizes.values()], options, self.mean_bits or max(MEAN_BITS, min(options)))
         else:
@@ -91,45 +91,21 @@ class MixedPrecision(Technique):
         module = trained_rounded(
             model.module,
             family,
-            replace(context, progress=part(context.progress, 1, 1 + self.epochs)),
+            replace(context, progress=rest),
             widths,
             group=self.group,
             teacher=self.teacher,
             epochs=self.epochs,
             learning_rate=self.learning_rate,
         )
-        mean = sum(sizes[name] * stored(bits) for name, bits in widths.items()) / sum(sizes.values())
         rows = {name: [float(f"{value:.3g}") for value in row] for name, row in zip(sizes, table, strict=True)}
-        found = {"step": "mixed_precision: found", "options": {"bits": options, "errors": rows, "chosen": widths}}
-        precision = Precision("float", max(chosen), group=self.group)
-        return replace(model, module=module, precision=precision, facts=replace(model.facts, weight_bits=mean)).after(found)
+        precision, mean = Precision("float", max(chosen), group=self.group), mean_bits(module, widths, self.group)
+        made = replace(model, module=module, precision=precision, facts=replace(model.facts, weight_bits=mean))
+        return made.after({"widths": options, "errors": rows, "chosen": widths})
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """Bytes fall with the bits; the time stays."""
         return Promise(min(1.0, after.weight_bits / before.weight_bits), 1.0, ("file", "bundle"))
-
-    def _errors(self, module: torch.nn.Module, family: Family, context: Context, options: Sequence[int]) -> Array:
-        """[tensors, options]: the share of the outputs' squares that each tensor's rounding costs."""
-        import torch
-
-        module = copy.deepcopy(module).eval()
-        tensors = weights(module)
-        count = min(self.samples, context.data.size("validation"))
-        lost, whole = np.zeros((len(tensors), len(options))), 0.0
-        for start in range(0, count, context.train.batch):
-            index = slice(start, min(start + context.train.batch, count))
-            batch = {name: torch.from_numpy(array) for name, array in context.data.batch("validation", index).items()}
-            wanted = _outputs(module, family, batch)
-            whole += sum(float(each.square().sum()) for each in wanted.values())
-            for row, (name, weight) in enumerate(tensors.items()):
-                done = (start + row / len(tensors) * (index.stop - start)) / count
-                context.progress(done, 1 + self.epochs, f"errors of {name}")
-                for column, bits in enumerate(options):
-                    kept, weight.data = weight.data, on_grid(weight.data, scales(weight.data, bits, self.group), bits)
-                    found = _outputs(module, family, batch)
-                    lost[row, column] += sum(float((found[key] - wanted[key]).square().sum()) for key in wanted)
-                    weight.data = kept
-        return lost / max(whole, np.finfo(np.float64).tiny)
 
     def _fewest(
         self,
@@ -190,11 +166,3 @@ def assigned(errors: Array, sizes: Sequence[int], options: Sequence[int], mean_b
         options={"mip_rel_gap": 0},
     )
     return [int(bits[row.argmax()]) for row in found.x.reshape(tensors, columns)]
-
-
-def _outputs(module: torch.nn.Module, family: Family, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """What the training pass gives, as in use: no dropout, running statistics."""
-    import torch
-
-    with torch.no_grad():
-        return {name: each.double() for name, each in family.forward(module, batch).items() if each.is_floating_point()}

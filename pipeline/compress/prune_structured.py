@@ -14,8 +14,7 @@ from pipeline.compress._budget import FINEST, Left, facts, fewest, latency, macs
 from pipeline.compress._importance import Importance, Score, batchnorm, magnitude, normalised, taylor
 from pipeline.compress._ranking import Step, ranked, removed, resized, tied
 from pipeline.compress._slices import cut
-from pipeline.compress._weights import kept_zeros
-from pipeline.compress.distill import Distill
+from pipeline.compress._tuning import taught, tuned
 from pipeline.core import Context, Domain, Facts, Json, Model, Outlook, Promise, Technique, Unsupported
 from pipeline.errors import UserError
 from pipeline.files import write_atomic
@@ -87,7 +86,7 @@ class PruneStructured(Technique):
 
     def apply(self, model: Model, context: Context) -> Model:
         """The pruned and fine-tuned model."""
-        from pipeline.train import fit, part, tuning
+        from pipeline.train import part, tuning
 
         options = tuning(context.train, self.epochs, self.learning_rate)
         # A short recovery between cuts and a long one at the end.
@@ -98,10 +97,7 @@ class PruneStructured(Technique):
             inner = replace(context, scratch=context.scratch / f"round-{index}", progress=progress)
             pruned = self._cut(pruned, model, (index + 1) / self.rounds, inner)
             family = pruned.family.build()
-            loss = Distill(weight=self.teacher).loss(family, context) if self.teacher else None
-            zeros = kept_zeros(pruned.module)
-            fit(pruned.module, family, replace(options, epochs=epochs), inner, loss=loss, pace=zeros)
-            zeros(pruned.module, 1.0)
+            tuned(pruned.module, family, replace(options, epochs=epochs), inner, taught(family, inner, self.teacher))
         return replace(pruned, facts=facts(pruned))
 
     def promise(self, before: Facts, after: Facts) -> Promise:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, final
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from pipeline.compress._tuning import taught
 from pipeline.compress._weights import weights
-from pipeline.compress.distill import Distill
 from pipeline.core import Context, Domain, Facts, Model, Promise, Spec, Technique, Unsupported
 from pipeline.errors import UserError
 
@@ -83,8 +83,7 @@ class PruneUnstructured(Technique):
             self._cut(module, 1.0)
         if self.rewind:
             _rewind(module, model, context)
-        loss = Distill(weight=self.teacher).loss(family, context) if self.teacher else None
-        fit(module, family, options, context, loss=loss, pace=self._pace)
+        fit(module, family, options, context, loss=taught(family, context, self.teacher), pace=self._pace)
         self._pace(module, 1.0)
         for hook in hooks:
             hook.remove()

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, final
 from annotated_types import Ge, Gt, Le
 
 from pipeline.compress._fake_quantization import trained_rounded
-from pipeline.compress._grid import misfit, stored
+from pipeline.compress._grid import mean_bits, misfit
 from pipeline.compress._weights import weights
 from pipeline.core import Context, Facts, Model, Outlook, Precision, Promise, Technique
 from pipeline.errors import UserError
@@ -57,11 +57,12 @@ class QuantizeAware(Technique):
 
     def apply(self, model: Model, context: Context) -> Model:
         """The trained model, its weights on their grids."""
+        widths = dict.fromkeys(weights(model.module), self.weight_bits)
         module = trained_rounded(
             model.module,
             model.family.build(),
             context,
-            dict.fromkeys(weights(model.module), self.weight_bits),
+            widths,
             group=self.group,
             activations=self.activations == "static",
             teacher=self.teacher,
@@ -70,7 +71,8 @@ class QuantizeAware(Technique):
         )
         samples = self.calibration_samples
         precision = Precision(self.activations, self.weight_bits, group=self.group, calibration_samples=samples)
-        bits = 8 if self.activations == "static" else stored(self.weight_bits)
+        # Int8 arithmetic wants its weights in int8, however coarse their grid.
+        bits = mean_bits(module, dict.fromkeys(widths, 8) if self.activations == "static" else widths, self.group)
         return replace(model, module=module, precision=precision, facts=replace(model.facts, weight_bits=bits))
 
     def promise(self, before: Facts, after: Facts) -> Promise:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
+from typing import Annotated, ClassVar, Literal, final
 
 import numpy as np
 from annotated_types import Ge
 
 from pipeline.compress._gptq import gptq
-from pipeline.compress._grid import on_grid, scales
+from pipeline.compress._grid import mean_bits, misfit, put
 from pipeline.compress._weights import weights
-from pipeline.core import Context, Facts, Model, Outlook, Precision, Promise, Technique
+from pipeline.core import Context, Facts, Model, Outlook, Precision, Promise, Technique, Unsupported
 from pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
-
-FLOAT_BITS = 32
-"""Of a scale, and of what is no weight: biases and norms."""
 
 
 @final
@@ -49,42 +43,24 @@ class QuantizeWeights(Technique):
 
     def check(self, outlook: Outlook) -> None:
         """Refuses a group that does not divide the inputs of some layer."""
-        if self.group:
-            self._refuse_uneven(outlook.module())
+        if self.group and (wrong := misfit(self.group, weights(outlook.module()))):
+            raise UserError(f"quantize_weights: {wrong}")
 
     def apply(self, model: Model, context: Context) -> Model:
         """The model with its weights on the grid."""
         module = copy.deepcopy(model.module).eval()
-        self._refuse_uneven(module)
-        left = weights(module)
+        widths = dict.fromkeys(weights(module), self.bits)
+        if wrong := misfit(self.group, weights(module)):
+            raise Unsupported(wrong)
+        done = set[str]()
         if self.method == "gptq":
             drawn = np.random.default_rng(context.seed).permutation(context.data.size("train"))[: self.calibration_samples]
             done = gptq(module, model.family.build(), context.data, np.sort(drawn), self.bits, self.group, context.progress)
-            left = {name: weight for name, weight in left.items() if name not in done}
-        for weight in left.values():
-            values = weight.data
-            weight.data.copy_(on_grid(values, scales(values, self.bits, self.group), self.bits))
+        put(module, {name: bits for name, bits in widths.items() if name not in done}, self.group)
         precision = Precision("float", weight_bits=self.bits, group=self.group)
-        return replace(model, module=module, precision=precision, facts=replace(model.facts, weight_bits=self._mean_bits(module)))
+        bits = mean_bits(module, widths, self.group)
+        return replace(model, module=module, precision=precision, facts=replace(model.facts, weight_bits=bits))
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """Bytes fall with the mean bits of a parameter; the time is that of float32."""
         return Promise(min(1.0, after.weight_bits / before.weight_bits), 1.0, ("file", "bundle"))
-
-    def _refuse_uneven(self, module: torch.nn.Module) -> None:
-        uneven = {name: each[0].numel() for name, each in weights(module).items() if self.group and each[0].numel() % self.group}
-        if uneven:
-            found = ", ".join(f"{name} ({inputs})" for name, inputs in list(uneven.items())[:5])
-            more = f" and {len(uneven) - 5} more" if len(uneven) > 5 else ""
-            raise UserError(
-                f"quantize_weights: group = {self.group} does not divide the inputs of {found}{more}; choose a divisor, or leave "
-                "group out for one scale an output channel"
-            )
-
-    def _mean_bits(self, module: torch.nn.Module) -> float:
-        """Of a parameter in a file, scales included."""
-        every = list(module.parameters())
-        total = sum(FLOAT_BITS * each.numel() for each in every)
-        for each in weights(module).values():
-            total -= (FLOAT_BITS - self.bits) * each.numel() - FLOAT_BITS * each.numel() // (self.group or each[0].numel())
-        return total / sum(each.numel() for each in every)

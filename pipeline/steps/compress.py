@@ -13,7 +13,7 @@ from pipeline.steps.common import Input, Tools, dataset, spec
 def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     """Writes the compressed model's files; `inputs` are the model and the reference it descends from.
 
-    What the technique itself added to the history is `noted` beside its options.
+    What the technique itself added to the history, facts by name, is `noted` beside its options.
     """
     model, reference = (model_file.load(given.folder) for given in inputs)
     data = dataset(task)
@@ -28,6 +28,6 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     compressed = replace(compressed, facts=replace(facts.measure(graphs), weight_bits=bits, coded_bits=travels))
     noted = {name: value for said in compressed.history[len(model.history) :] for name, value in said.items()}
     compressed = replace(compressed, history=model.history)
-    compressed = compressed.after({"step": chosen.name, "options": chosen.options, "device": task["device"], **noted})
+    compressed = compressed.after({**noted, "step": chosen.name, "options": chosen.options, "device": task["device"]})
     model_file.save(compressed, folder)
     return {"facts": asdict(compressed.facts), "noted": noted}

@@ -12,4 +12,4 @@ from pipeline.steps.common import Input, Tools, dataset
 
 def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     """The facts hold the sensitivities by parameter; nothing is written."""
-    return {"sensitivity": sensitivity(model_file.load(inputs[0].folder), dataset(task), task["seed"])}
+    return {"sensitivity": sensitivity(model_file.load(inputs[0].folder), dataset(task))}

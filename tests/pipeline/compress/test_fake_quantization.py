@@ -127,5 +127,5 @@ def test_what_rounds_inputs_can_be_taken_away(untrained: Build, context: Context
 
 
 def test_a_group_that_does_not_divide_is_refused() -> None:
-    with pytest.raises(Unsupported, match="group 4 does not divide the 27 inputs of 'weight'"):
+    with pytest.raises(Unsupported, match=r"group = 4 does not divide the inputs of weight \(27\)"):
         rounded(nn.Conv2d(3, 4, 3), {"weight": 4}, group=4)

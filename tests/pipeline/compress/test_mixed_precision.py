@@ -23,6 +23,7 @@ from pipeline.compress.quantize_weights import QuantizeWeights
 from pipeline.core import Context, Domain, Model, Outlook, Precision, Spec, Train, Unsupported
 from pipeline.errors import UserError
 from pipeline.evaluate import module_predictor
+from pipeline.sensitivity import errors
 
 Build = Callable[..., Model]
 OPTIONS = [8, 4, 3, 2]
@@ -36,7 +37,7 @@ def trained(untrained: Build, context: Context, tmp_path: Path) -> Model:
 
 
 def chosen(model: Model) -> dict[str, int]:
-    found: dict[str, int] = model.history[-1]["options"]["chosen"]
+    found: dict[str, int] = model.history[-1]["chosen"]
     return found
 
 
@@ -69,7 +70,11 @@ def test_facts_count_what_files_store(trained: Model, context: Context) -> None:
     sizes = {name: each.numel() for name, each in weights(mixed.module).items()}
     held = {name: {6: 8, 3: 4}[bits] for name, bits in chosen(mixed).items()}
     assert set(held.values()) == {4, 8}
-    assert mixed.facts.weight_bits == pytest.approx(sum(sizes[name] * held[name] for name in sizes) / sum(sizes.values()))
+    every = dict(mixed.module.named_parameters())
+    scales = 32 * sum(len(every[name]) for name in sizes)  # one an output channel
+    floats = 32 * sum(each.numel() for name, each in every.items() if name not in sizes)
+    total = scales + floats + sum(sizes[name] * held[name] for name in sizes)
+    assert mixed.facts.weight_bits == pytest.approx(total / sum(each.numel() for each in every.values()))
 
 
 def test_of_two_equal_assignments_the_smaller_is_taken() -> None:
@@ -83,8 +88,8 @@ def test_the_model_has_the_bits_that_it_says(trained: Model, context: Context, m
     assert mixed.precision == Precision("float", max(chosen(mixed).values()))
     alone = rounded(trained.module, chosen(mixed))
     assert all(torch.equal(each, weights(alone)[name]) for name, each in weights(mixed.module).items())
-    found = mixed.history[-1]["options"]
-    assert found["bits"] == OPTIONS
+    found = mixed.history[-1]
+    assert found["widths"] == OPTIONS
     assert found["errors"].keys() == found["chosen"].keys() == weights(trained.module).keys()
     assert all(row == sorted(row) for row in found["errors"].values())  # fewer bits, larger errors
 
@@ -172,7 +177,7 @@ def test_a_group_that_does_not_fit_is_refused_before_training() -> None:
 
 def test_a_group_is_held_against_every_weight(context: Context) -> None:
     outlook = Outlook(Spec("model", "mlp", {"hidden": [12]}), {}, lambda: context.data.domain)
-    with pytest.raises(UserError, match="mixed_precision: group 8 does not divide the 12 inputs"):
+    with pytest.raises(UserError, match=r"mixed_precision: group = 8 does not divide the inputs of \S+ \(12\)"):
         MixedPrecision(group=8).check(outlook)
 
 
@@ -184,7 +189,7 @@ def test_without_validation_samples_nothing_can_be_measured(trained: Model, cont
 
 
 def test_each_error_is_of_one_tensor_alone(trained: Model, context: Context) -> None:
-    found = MixedPrecision(samples=64)._errors(trained.module, trained.family.build(), context, [4, 2])
+    found = errors(trained.module, trained.family.build(), context.data, list(weights(trained.module)), [4, 2], 64)
     images = torch.from_numpy(context.data.splits["validation"]["image"][:64])
     with torch.no_grad():
         wanted = trained.module(images)

@@ -14,7 +14,7 @@ def test_every_runtime_gives_the_same_accuracy(step, trained) -> None:
     found = {}
     for format_, runtime in (("onnx", "onnxruntime"), ("openvino", "openvino"), ("torch", "torch")):
         made = step("export", trained, format=format_, runtime=runtime)
-        judged = step("evaluate", made, runtime=runtime, model={"kind": "model", "name": "mlp", "options": {}})
+        judged = step("evaluate", made, runtime=runtime)
         found[runtime] = judged.facts["value"]
         assert judged.facts["n"] == 360
         assert judged.facts["low"] < judged.facts["value"] < judged.facts["high"]
@@ -24,9 +24,8 @@ def test_every_runtime_gives_the_same_accuracy(step, trained) -> None:
 
 def test_a_variant_is_paired_with_the_reference(step, trained) -> None:
     made = step("export", trained, format="onnx", runtime="onnxruntime")
-    model = {"kind": "model", "name": "mlp", "options": {}}
-    reference = step("evaluate", made, runtime="onnxruntime", model=model)
-    judged = step("evaluate", made, reference, runtime="onnxruntime", model=model)
+    reference = step("evaluate", made, runtime="onnxruntime")
+    judged = step("evaluate", made, reference, runtime="onnxruntime")
     versus = judged.facts["versus_reference"]
     assert versus["delta"] == 0
     assert versus["low"] < 0 < versus["high"]
@@ -46,6 +45,6 @@ def test_states_that_pruning_made_smaller_are_judged_as_they_are(step, synthetic
     technique = {"kind": "technique", "name": "prune_structured", "options": options}
     pruned = step("compress", trained, trained, technique=technique, **common)
     made = step("export", pruned, format="onnx", runtime="onnxruntime", **common)
-    judged = step("evaluate", made, runtime="onnxruntime", model=whole, **common)
+    judged = step("evaluate", made, runtime="onnxruntime", **common)
     assert made.facts["family"]["options"]["hidden"] < 16
     assert judged.facts["value"] > 0
