@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.anatomy._parts import reader
 from pipeline.core import Domain, Json, Outlook, Spec, Technique
+from pipeline.dataset_check import check
 from pipeline.errors import UserError, unknown
 from pipeline.files import file_sha256
 from pipeline.options import values
@@ -116,6 +117,8 @@ class _Planner:
         self.cells: list[Cell] = []
 
     def plan(self) -> Plan:
+        if self.recipe.data.name.endswith(".py"):
+            self._domain()  # our own sets are tested, a user's are looked at
         for entry in self.recipe.models:
             self._model(entry)
         return Plan(self.recipe, self.target, self._needed(), tuple(self.cells))
@@ -181,7 +184,9 @@ class _Planner:
 
     def _domain(self) -> Domain:
         if self.domain is None:
-            self.domain = self.recipe.data.build().load(self.data_root).domain
+            data = self.recipe.data.build().load(self.data_root)
+            check(data, self.recipe.data.name)
+            self.domain = data.domain
         return self.domain
 
     def _data_hash(self, data: Spec) -> str:

@@ -143,19 +143,22 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(checkout: Any, tiny_re
     assert (done.returncode, done.stderr) == (0, "") and not checkout.home.exists()
     lines = [line.strip("│├└─ ") for line in done.stdout.splitlines()]
     assert lines == [
-        "tiny (quick) on few_samples: 6 steps to run",
+        "tiny (quick) on few_samples: 9 steps to run",
         "mlp",
         "reference",
         "train: will run",
         "onnx: will run",
+        "sensitivity of its weights: will run",
         "measure in onnxruntime: will run",
         "pruned",
         "prune_structured: will run",
         "onnx: will run",
+        "sensitivity of its weights: will run",
         "measure in onnxruntime: will run",
         "int8",
         "quantize_static: will run",
         "onnx: will run",
+        "sensitivity of its weights: will run",
         "measure in onnxruntime: will run",
     ]
 
@@ -163,7 +166,7 @@ def test_a_dry_run_says_what_would_run_and_writes_nothing(checkout: Any, tiny_re
 def test_a_second_run_has_nothing_left_to_do(finished: Any) -> None:
     before = {path: path.stat().st_mtime_ns for path in files(finished.home)}
     done = finished(*RUN, "--dry-run")
-    assert "0 steps to run" in done.stdout and done.stdout.count(": cached") == 6
+    assert "0 steps to run" in done.stdout and done.stdout.count(": cached") == 9
     plan = json.loads(finished(*RUN, "--dry-run", "--json").stdout)
     assert all(step["cached"] for step in plan["steps"] if step["kind"] != "evaluate")
     assert {path: path.stat().st_mtime_ns for path in files(finished.home)} == before
@@ -173,8 +176,8 @@ def test_an_edited_recipe_reruns_only_what_it_changes_and_says_for_how_long(fini
     recipe = finished.home.parent / "tiny.toml"
     recipe.write_text(recipe.read_text().replace("macs = 0.7", "macs = 0.6"))
     done = finished(*RUN, "--dry-run")
-    assert re.search(r"2 steps to run, about \d+ s of work known", done.stdout)
-    assert re.search(r"prune_structured: will run \(about \d+ s\)", done.stdout) and done.stdout.count(": cached") == 4
+    assert re.search(r"3 steps to run, about \d+ s of work known", done.stdout)
+    assert re.search(r"prune_structured: will run \(about \d+ s\)", done.stdout) and done.stdout.count(": cached") == 6
 
 
 def test_json_on_stdout_is_the_report_alone_and_equals_the_file(finished_run: Any) -> None:
@@ -183,7 +186,7 @@ def test_json_on_stdout_is_the_report_alone_and_equals_the_file(finished_run: An
     assert report["schema"] == "edgepress.report/1"
     assert report == json.loads((checkout.home / "runs/latest/report.json").read_text())
     assert {cell["variant"]: cell["status"] for cell in report["records"]} == dict.fromkeys(["reference", "pruned", "int8"], "ok")
-    assert done.stderr.count("[") >= 6 and "[6/6]" in done.stderr, "progress goes to stderr"
+    assert done.stderr.count("[") >= 9 and "[9/9]" in done.stderr, "progress goes to stderr"
 
 
 def test_aa_gives_every_cell_a_verdict_against_itself(finished_run: Any) -> None:
@@ -194,9 +197,9 @@ def test_aa_gives_every_cell_a_verdict_against_itself(finished_run: Any) -> None
 
 
 def test_without_a_terminal_each_finished_step_is_a_line(finished_run: Any) -> None:
-    lines = re.findall(r"^\[(\d)/6\] (.*) \(\d+\.\d s\)$", finished_run[1].stderr, re.MULTILINE)
-    assert [number for number, _ in lines] == list("123456")
-    assert lines[0][1] == "digits quick mlp: train" and len({label for _, label in lines}) == 6
+    lines = re.findall(r"^\[(\d)/9\] (.*) \(\d+\.\d s\)$", finished_run[1].stderr, re.MULTILINE)
+    assert [number for number, _ in lines] == list("123456789")
+    assert lines[0][1] == "digits quick mlp: train" and len({label for _, label in lines}) == 9
 
 
 def test_a_run_writes_its_page_and_points_latest_at_it(finished_run: Any, finished: Any) -> None:
@@ -206,7 +209,7 @@ def test_a_run_writes_its_page_and_points_latest_at_it(finished_run: Any, finish
     recipe = finished.home.parent / "tiny.toml"
     recipe.write_text(recipe.read_text().split("[[variants]]")[0])
     done = finished(*RUN, "--publish", "kept")
-    assert done.returncode == 0 and "2 of 2 steps were there already" in done.stdout
+    assert done.returncode == 0 and "3 of 3 steps were there already" in done.stdout
     assert len(list((finished.home / "runs").iterdir())) == 3, "two runs and `latest`"
     assert str((finished.home / "runs/latest").resolve()) in done.stdout
     published = json.loads((finished.home.parent / "kept.json").read_text())

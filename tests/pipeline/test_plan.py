@@ -165,6 +165,14 @@ def test_the_data_and_its_place(planned: Planner, tmp_path: Path, monkeypatch: p
     assert keys(planned(text=text), "train") != before, "the code of the user's file"
 
 
+def test_a_users_data_that_are_not_what_they_say_end_before_any_training(planned: Planner, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "points.csv").touch()
+    (tmp_path / "own.py").write_text(OWN_DATA.replace("np.zeros((1, 1, 8, 8)", "np.zeros((1, 1, 9, 9)"))
+    with pytest.raises(UserError, match=r"own.py: train: image of a sample is float32 \[1, 9, 9\], its domain says"):
+        planned(text=RECIPE.replace('"digits"', '"own.py"'))
+
+
 def test_data_that_is_missing_names_the_command_that_fetches_it(planned: Planner) -> None:
     with pytest.raises(UserError, match=r"`./edgepress data fetch mnist`.*EDGEPRESS_DATA"):
         planned('"digits"', '"mnist"')
@@ -177,7 +185,7 @@ def test_data_that_is_missing_names_the_command_that_fetches_it(planned: Planner
             "pipeline/compress/quantize_static.py",
             "weight_bits=8",
             "weight_bits=7",
-            ["int8: quantize_static", "int8: onnx"],
+            ["int8: quantize_static", "int8: onnx", "int8: sensitivity of its weights"],
         ),
         ("pipeline/compress/quantize_static.py", '"""', '"""Words. ', []),
         ("pipeline/compress/low_rank.py", "def apply", "def another", []),
@@ -219,6 +227,7 @@ def test_there_is_at_least_one_worker() -> None:
 OWN_DATA = """
 from dataclasses import dataclass
 from typing import ClassVar, final
+import numpy as np
 from pipeline.core import Dataset, Domain, TensorSpec
 
 @final
@@ -230,7 +239,8 @@ class Points:
         return [root / "points.csv"]
 
     def load(self, root):
-        return Dataset(Domain("points", {"image": TensorSpec((1, 1, 8, 8))}, classes=2), {}, "")
+        splits = {name: {"image": np.zeros((1, 1, 8, 8), np.float32)} for name in ("train", "test")}
+        return Dataset(Domain("points", {"image": TensorSpec((1, 1, 8, 8))}, classes=2), splits, "")
 """
 
 

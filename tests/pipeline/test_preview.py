@@ -40,7 +40,7 @@ def test_what_is_there_is_cached_with_its_facts(plan: Plan, store: Store) -> Non
     state = preview.inspect(plan, store, mend=False)
     assert list(state.cached) == [plan.steps[0].key]
     assert state.cached[plan.steps[0].key].facts == {"n": 1} and state.damaged == ()
-    assert "train: cached" in shown(plan, state) and "5 steps to run" in shown(plan, state)
+    assert "train: cached" in shown(plan, state) and "8 steps to run" in shown(plan, state)
 
 
 def test_time_is_what_the_newest_step_of_the_same_label_took(plan: Plan, store: Store) -> None:
@@ -48,7 +48,7 @@ def test_time_is_what_the_newest_step_of_the_same_label_took(plan: Plan, store: 
     put(store, plan.steps[0], "newer", seconds=42)
     state = preview.inspect(plan, store, mend=False)
     assert state.cached == {} and state.expected == {plan.steps[0].key: 42}
-    assert "6 steps to run, about 42 s of work known" in shown(plan, state)
+    assert "9 steps to run, about 42 s of work known" in shown(plan, state)
     assert "train: will run (about 42 s)" in shown(plan, state)
 
 
@@ -68,4 +68,4 @@ def test_a_step_that_variants_share_is_shown_once_and_a_missing_runtime_with_its
     assert text.count("train:") == 1 and "measure in torch: no torch today" in text
     steps = preview.as_json(plan, preview.inspect(plan, store, mend=False))["steps"]
     assert [step["cached"] for step in steps] == [False] * len(plan.steps)
-    assert {step["kind"] for step in steps} == {"train", "compress", "export", "evaluate"}
+    assert {step["kind"] for step in steps} == {"train", "compress", "export", "evaluate", "sensitivity"}

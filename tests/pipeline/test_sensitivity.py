@@ -19,7 +19,10 @@ def test_a_weight_on_the_grid_already_is_not_minded_and_one_with_an_outlier_is_a
     fit(model.module, model.family.build(), Train(epochs=2, batch=32), context)
     first, second, _ = (each for each in model.module.parameters() if each.dim() == 2)
     first.data.copy_((first.data * 7 / first.abs().amax(1, keepdim=True)).round() / 7)
-    second.data[:, 0] = 100 * second.abs().max()  # its neighbours are rounded to nothing
+    first.data[0] = 0
+    bias = next(each for each in model.module.parameters() if each.dim() == 1)
+    bias.data[0] = -1  # a unit that never fires
+    second.data[:, 0] = 100 * second.abs().max()  # weights that nothing comes through; their neighbours are rounded to nothing
     before = {name: each.clone() for name, each in model.module.state_dict().items()}
     found = sensitivity(replace(model, module=model.module.eval()), context.data)
     names = [name for name, each in model.module.named_parameters() if each.dim() == 2]

@@ -31,7 +31,7 @@ def test_two_lines_a_layer_with_what_it_stores_costs_and_minds(width):
     text = printed(cell(anatomy=LOOKED), width)
     lines = text.splitlines()
     first = next(number for number, line in enumerate(lines) if line.strip().startswith("gru"))
-    assert all(word in lines[first] for word in ("1,000", "0.400 ms", "-0.001")), text
+    assert all(word in lines[first] for word in ("1,000", "0.400 ms", "-0.1 %")), text
     assert all(word in lines[first + 1] for word in ("GRU, int8 in", "17 %", "20 %")), text
     assert "95 %" in text and "the graph's description" in text and "2.00 ms in operators" in text
 

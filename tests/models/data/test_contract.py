@@ -14,6 +14,7 @@ import torch
 
 from pipeline import registry
 from pipeline.core import Dataset
+from pipeline.dataset_check import check
 from pipeline.errors import UserError
 
 NAMES = registry.names("data")
@@ -72,6 +73,7 @@ def test_loads_three_splits_that_fit_the_domain(name: str) -> None:
         for field, spec in dataset.domain.inputs.items():
             assert prepared[field].shape == (count, *spec.shape[1:])
             assert prepared[field].dtype == np.dtype(spec.dtype)
+    check(dataset, name)
 
 
 @pytest.mark.parametrize("name", NAMES)
