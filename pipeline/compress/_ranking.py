@@ -84,6 +84,21 @@ def ranked(all_tied: list[Tied], score: Score, saving: Callable[[Step], float] |
     return [step for _, step in sorted(found, key=lambda pair: pair[0])]
 
 
+def evened(steps: list[Step], multiple: int) -> list[Step]:
+    """Of these steps those after which every group has a multiple of so many units left, or all that it had."""
+    if multiple == 1:
+        return steps
+    by_group: dict[int, list[Step]] = {}
+    for step in steps:
+        by_group.setdefault(id(step[0][0]), []).append(step)
+    found = []
+    for of_group in by_group.values():
+        units = of_group[0][0][1].units
+        spare = (len(of_group) - units) % multiple  # beyond the last multiple that was reached
+        found += of_group[: max(0, len(of_group) - spare)]
+    return found
+
+
 def removed(steps: list[Step], option: bool | None = None) -> list[Removal]:
     """What these steps cut out; with `option` only of the groups whose size an option says, or does not say."""
     gone: dict[int, tuple[Group, list[int]]] = {}

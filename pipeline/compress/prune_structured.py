@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from pipeline.compress._budget import FINEST, Left, facts, fewest, latency, macs, parameter_bytes
 from pipeline.compress._importance import Importance, Score, batchnorm, magnitude, normalised, taylor
-from pipeline.compress._ranking import Step, ranked, removed, resized, tied
+from pipeline.compress._ranking import Step, evened, ranked, removed, resized, tied
 from pipeline.compress._slices import cut
 from pipeline.compress._tuning import taught, tuned
 from pipeline.core import Context, Domain, Facts, Json, Model, Outlook, Promise, Technique, Unsupported
@@ -60,6 +60,9 @@ class PruneStructured(Technique):
     """Instead: fraction of the latency of the model before, as measured on this machine while cutting."""
     runtime: str = "onnxruntime"
     """In which the latency is measured."""
+    multiple: Annotated[int, Ge(1)] = 1
+    """What is left of a layer's units is a multiple of this, or all: runtimes whose kernels take channels by eights or fours
+    lose time with odd counts."""
     rounds: Annotated[int, Ge(1)] = 3
     teacher: Annotated[float, Ge(0), Le(1)] = 0.0
     """Weight of the uncompressed reference's soft outputs in the loss, as in `distill`; 0 is the family's own loss."""
@@ -148,18 +151,22 @@ class PruneStructured(Technique):
         if not steps:
             judged = f"that could go and that importance {self.importance!r} judges"
             raise Unsupported(f"prune_structured: {model.family.name} has no unit {judged}")
-        least = left(without(steps))
+
+        def gone(count: int) -> list[Step]:
+            return evened(steps[:count], self.multiple)
+
+        least = left(without(gone(len(steps))))
         if least > budget:
             raise Unsupported(
                 f"prune_structured: {kind} = {budget:g} is out of reach: {least:.3g} of it is left when no layer can lose more"
             )
         goal = 1 - share * (1 - budget)
         finest = FINEST if kind == "latency" else None
-        count, found = fewest(lambda count: left(without(steps[:count])), (len(steps), least), goal, finest)
+        count, found = fewest(lambda count: left(without(gone(count))), (len(steps), least), goal, finest)
         return {
-            "removed": removed(steps[:count], option=False),
-            "by_option": removed(steps[:count], option=True),
-            "options": without(steps[:count]).family.options,
+            "removed": removed(gone(count), option=False),
+            "by_option": removed(gone(count), option=True),
+            "options": without(gone(count)).family.options,
             "left": {kind: found, **({"runtime": self.runtime} if kind == "latency" else {})},
         }
 

@@ -138,6 +138,17 @@ def test_no_more_than_the_budget_is_left_and_a_unit_more_would_be_too_much(
     assert pruned.module(torch.zeros(2, 1, 12, 12)).shape == (2, 10)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
+@given(st.sampled_from(["lenet5", "resnet8", "gru_classifier"]), st.integers(2, 12), st.floats(0.4, 0.9))
+def test_what_is_left_of_a_layer_is_a_multiple_or_all_of_it(cut_down: CutDown, name: str, multiple: int, budget: float) -> None:
+    before, pruned = cut_down(Spec("model", name), FAMILIES[name][0], multiple=multiple, macs=budget)
+    assert pruned.facts.macs <= budget * before.facts.macs
+    sizes = {key: each.shape[0] for key, each in before.module.named_parameters()}
+    for key, each in pruned.module.named_parameters():
+        gates = 3 if "gru" in key or "weight_" in key or "bias_" in key else 1
+        assert each.shape[0] == sizes[key] or each.shape[0] % (gates * multiple) == 0, key
+
+
 def test_a_chain_of_cuts_is_told_again(untrained: Build, context: Context, tmp_path: Path) -> None:
     model = PruneStructured(macs=0.4, rounds=3, epochs=3).apply(untrained("lenet5"), context)
     assert len(model.surgery) == 3
