@@ -44,6 +44,7 @@ def findings(record: Record, reference: Record | None) -> list[Finding]:
         *_restored(found),
         *_float(found, _quantized(record)),
         *_call(found),
+        *_memory(found),
         *_operators(found),
         *_bytes(found),
         *_coding(record, found),
@@ -118,6 +119,27 @@ def _call(found: Anatomy) -> Iterator[Finding]:
         here, empty = words.milliseconds(found.call_ms), words.milliseconds(found.smallest_ms)
         what = "call-bound" if share >= MOST else f"{_percent(share)} of a call is the call itself"
         yield Finding(("time",), f"{what}: a graph of a single operator on one number takes {empty}, this one {here}", share)
+
+
+def _memory(found: Anatomy) -> Iterator[Finding]:
+    """Operators that take little longer than reading their weights does: fewer products would gain nothing, fewer bytes would.
+
+    A convolution uses a weight many times, a product with a vector once, and so it is bound by the memory (Williams et al.
+    2009, "Roofline"). What says so is the time itself, not the operator's name.
+    """
+    if not (found.operators_ms and found.read_ms and found.constants):
+        return
+    speed = found.constants / found.read_ms / 1e6  # gigabytes a second
+    bound = [k for k in found.kinds if k.weights and k.time and k.bytes / (k.time * found.operators_ms) / 1e6 >= MUCH * speed]
+    time = sum(kind.time or 0 for kind in bound)
+    if time >= SOME:
+        size = sum(kind.bytes for kind in bound)
+        sentence = (
+            f"memory-bound: {named(bound)} read{_s(bound)} {words.kilobytes(size)} of weights in "
+            f"{words.milliseconds(time * found.operators_ms)}, {size / (time * found.operators_ms) / 1e6:.1f} GB/s, and one "
+            f"thread does nothing but read as many bytes here at {speed:.1f} GB/s"
+        )
+        yield Finding(("time",), sentence, time)
 
 
 def _operators(found: Anatomy) -> Iterator[Finding]:

@@ -246,6 +246,8 @@ class Anatomy:
     """The median call without it, right before."""
     smallest_ms: float | None = None
     """The median call of a graph of one operator on one number, right after."""
+    read_ms: float | None = None
+    """The median time in which one thread of this machine reads so many bytes as `constants` has once, right after."""
     untimed: str | None = None
     """Why there is no time."""
     file: int = 0

@@ -48,6 +48,7 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     return {
         **asdict(summary(parts, known)),
         **(_calls(task, reader, files, sample) if task["here"] else {}),
+        **({"read_ms": _read_ms(parts)} if task["here"] else {}),
         "untimed": ran if isinstance(ran, str) else None,
         "file": sum(path.stat().st_size for path in files),
         "coded_file": any(coded_path(path).exists() for path in files),
@@ -70,6 +71,14 @@ def _calls(task: Json, reader: Reader, files: list[Path], sample: Arrays) -> dic
 
             found["smallest_ms"] = _median(runtime.load(small, task["threads"]), {"x": np.zeros((1, 1), np.float32)})
     return found
+
+
+def _read_ms(parts: list[Part]) -> float:
+    """Milliseconds in which one thread reads what the file's operators read of constants, once a call as they do."""
+    import numpy as np
+
+    held = np.ones(max(1, sum(part.bytes for part in parts)), np.uint8)
+    return _median(lambda _: {"largest": held.max()}, {})
 
 
 def _median(predict: Predict, inputs: Arrays) -> float:

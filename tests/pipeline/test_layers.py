@@ -21,7 +21,7 @@ def test_a_run_looks_into_its_files_after_it_timed_them(records: dict[tuple[str,
         assert {layer["stored"] for layer in weights} == {stored} == {layer["computed"] for layer in weights}
         assert found["file"] == records[variant, "onnxruntime"]["bytes"]["file"]
         assert sum(kind["time"] or 0 for kind in found["kinds"]) == pytest.approx(1)
-        assert found["call_ms"] > found["smallest_ms"] > 0
+        assert min(found["call_ms"], found["smallest_ms"], found["read_ms"]) > 0  # which is larger a busy machine can turn round
         assert all(layer["sensitivity"] is not None for layer in weights), "each of the model's weights was found in the file"
 
 

@@ -58,6 +58,7 @@ anatomies = st.builds(
     operators_ms=maybe_positive,
     call_ms=maybe_positive,
     smallest_ms=maybe_positive,
+    read_ms=maybe_positive,
     file=st.integers(0, 2**53),
 )
 records = st.builds(
