@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, ClassVar, cast, final
 
 import torch
 from annotated_types import Ge, Gt, Lt
@@ -45,7 +45,8 @@ class GCN(Family):
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Logits of every node, and the penalty on the first layer's weights."""
-        weight = module.get_parameter("first.weight")
+        # What the layer multiplies with, which a technique may have made a function of its parameter.
+        weight = cast(torch.Tensor, module.get_submodule("first").weight)
         return {
             "logits": module(batch["features"], batch["adjacency"]),
             "penalty": 0.5 * self.penalty * weight.square().sum(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, final
+from typing import Annotated, ClassVar, cast, final
 
 import numpy as np
 import torch
@@ -71,7 +71,7 @@ class SOM(Family):
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Squared distance to every prototype, and how much each is a neighbour of the winner: [N, units] both."""
-        x, codebook = next(iter(batch.values())).flatten(1), module.get_parameter("codebook")
+        x, codebook = next(iter(batch.values())).flatten(1), cast(torch.Tensor, module.codebook)
         distance = (x[:, None] - codebook).square().sum(2)
         winner = module.get_buffer("place")[distance.detach().argmin(1)]
         apart = (module.get_buffer("place") - winner[:, None]).square().sum(2)

@@ -21,6 +21,9 @@ def groups(module: torch.nn.Module, domain: Domain) -> list[list[Group]]:
 
     traced = copy.deepcopy(module).cpu()
     _hidden_units.replace_by_linear(traced)
+    for each in traced.modules():  # our own modules as in training: a step function has a gradient to trace only then
+        each.training = any(True for _ in each.children())
+    traced.eval = lambda: traced  # type: ignore[method-assign]  # which the tracer calls
     inputs = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in domain.inputs.values())
     try:
         with torch.enable_grad():
