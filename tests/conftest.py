@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from pipeline.__main__ import main
 from pipeline.store import Store
@@ -34,6 +35,8 @@ def pytest_configure() -> None:
     """Whatever a test forgets to set, nothing lands in the developer's own build/."""
     os.environ["EDGEPRESS_HOME"] = str(HOME)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks, and two tests at a time
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")  # what an example takes says more of the machine's load than of the code
 
 
 @pytest.fixture(autouse=True)

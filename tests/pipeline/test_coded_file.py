@@ -27,7 +27,7 @@ def arrays(draw: st.DrawFn) -> np.ndarray:
     return np.array(patterns, np.uint32)[choice].view(np.float32)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(arrays(), max_size=3), st.binary(max_size=40), st.data())
 def test_any_weights_come_back_to_the_bit(weights: list[np.ndarray], between: bytes, data: st.DataObject) -> None:
     turned = [array.transpose(data.draw(st.permutations(range(array.ndim)))) for array in weights]

@@ -15,7 +15,7 @@ def samples(rounds, steady=()):
     return Samples(np.asarray(rounds), tuple(map(np.asarray, steady)), load=one, first=one * 2, peak_bytes=one)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(TIMES, TIMES, st.floats(1e-3, 1e3))
 def test_a_clock_in_other_units_changes_nothing(candidate, baseline, scale):
     plain, scaled = paired_ratio(candidate, baseline), paired_ratio(candidate * scale, baseline * scale)
@@ -23,7 +23,7 @@ def test_a_clock_in_other_units_changes_nothing(candidate, baseline, scale):
     assert (scaled.ratio, scaled.low, scaled.high) == pytest.approx((plain.ratio, plain.low, plain.high), rel=1e-12)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(TIMES, TIMES)
 def test_swapping_the_two_inverts_the_ratio_and_its_interval(candidate, baseline):
     there, back = paired_ratio(candidate, baseline), paired_ratio(baseline, candidate)

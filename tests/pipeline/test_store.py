@@ -71,7 +71,7 @@ def test_any_changed_byte_is_found_and_its_file_named(tmp_path: Path, name: str)
     path = store.path("a1") / name
     good = path.read_bytes()
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.integers(0, len(good) - 1), st.integers(0, 255))
     def check(position: int, value: int) -> None:
         if good[position] == value:

@@ -94,7 +94,7 @@ runs = st.builds(
 
 
 @given(st.builds(Report, runs, st.lists(records, max_size=3)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_report_survives_json(report):
     assert from_json(json.loads(json.dumps(to_json(report)))) == report
 

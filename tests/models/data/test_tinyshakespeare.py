@@ -33,7 +33,7 @@ def joined(dataset: Dataset, split: str) -> str:
 
 
 @given(length=st.integers(2, 49))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_windows_cover_each_part_once(length: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("data")
     written(root, TEXT.encode())

@@ -82,7 +82,7 @@ def test_sequences_that_have_ended_are_not_asked_for_more(make: Any) -> None:
 
 
 @given(seed=st.integers(0, 10_000), alpha=st.floats(0, 2))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_beam_of_one_is_greedy(seed: int, alpha: float) -> None:
     chain = Chain(symbols=4, inputs=5, seed=seed)
     found = beam(chain.step, chain.first, chain.state, 1, 6, END, alpha)
@@ -90,7 +90,7 @@ def test_a_beam_of_one_is_greedy(seed: int, alpha: float) -> None:
 
 
 @given(seed=st.integers(0, 10_000), symbols=st.integers(2, 3), length=st.integers(1, 3), alpha=st.floats(0, 2))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_wide_beam_finds_the_best_sequence(seed: int, symbols: int, length: int, alpha: float) -> None:
     chain = Chain(symbols, inputs=3, seed=seed)
     found = beam(chain.step, chain.first, chain.state, symbols**length, length, END, alpha)
@@ -102,7 +102,7 @@ def test_a_wide_beam_finds_the_best_sequence(seed: int, symbols: int, length: in
 
 
 @given(seed=st.integers(0, 10_000), width=st.integers(1, 4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_inputs_of_a_beam_do_not_touch_each_other(seed: int, width: int) -> None:
     chain = Chain(symbols=4, inputs=4, seed=seed)
     together = beam(chain.step, chain.first, chain.state, width, 5, END)
@@ -185,7 +185,7 @@ def test_known_distributions_are_cut_where_they_should_be(options: dict[str, Any
     top_k=st.none() | st.integers(1, 8),
     top_p=st.none() | st.floats(0.01, 1),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_outside_the_cut_is_ever_drawn(seed: int, temperature: float, top_k: int | None, top_p: float | None) -> None:
     logits = np.random.default_rng(seed).normal(scale=3, size=(1, 6)).round()  # rounded, for equals
     order = np.argsort(-logits[0], kind="stable")[:top_k]

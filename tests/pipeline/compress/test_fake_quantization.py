@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -35,7 +35,6 @@ def slopes(function: Callable[[torch.Tensor], torch.Tensor], at: torch.Tensor, s
     return found
 
 
-@settings(deadline=None)
 @given(st.integers(0, 99), st.integers(2, 8), st.sampled_from([None, 2, 3]))
 def test_the_gradient_is_that_of_the_weight_moved_to_its_grid_as_it_was(seed: int, bits: int, group: int | None) -> None:
     """The surrogate: loss(w + c), where c = rounded - w does not move."""
@@ -100,7 +99,6 @@ def test_what_is_trained_is_what_is_kept(untrained: Build, context: Context, nam
         assert not torch.equal(kept, loss(module, given))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 99), st.integers(2, 8))
 def test_rounding_what_is_rounded_changes_nothing_but_the_last_bits(seed: int, bits: int) -> None:
     torch.manual_seed(seed)

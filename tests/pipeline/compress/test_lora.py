@@ -47,7 +47,7 @@ def attached(module: nn.Module, rank: int = 2, scale: float = 2.0, magnitudes: b
     return module
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from([(7, 5), (4, 3, 3, 2), (1, 6), (6, 1)]), st.integers(1, 9), st.booleans(), st.integers(0, 99))
 def test_the_update_is_that_of_the_papers(shape: tuple[int, ...], rank: int, magnitudes: bool, seed: int) -> None:
     torch.manual_seed(seed)

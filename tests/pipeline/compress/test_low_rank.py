@@ -58,7 +58,7 @@ def test_of_full_rank_the_factors_are_the_layer(kind: str) -> None:
     assert difference(layer, factorized(layer, table(layer).parameters.shape), x) < 1e-5  # float32 sums of under 100 terms
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(LAYERS)), st.integers(0, 1000), st.data())
 def test_the_factors_lose_and_cost_what_the_table_says(kind: str, seed: int, data: st.DataObject) -> None:
     layer, x = made(kind, seed)
@@ -103,7 +103,7 @@ def test_the_svd_is_nearer_than_any_other_matrix_of_its_rank() -> None:
         assert costs.error[rank - 1] < float(lost)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sampled_from(sorted(LAYERS)), st.floats(0.05, 1.0))
 def test_the_energy_is_kept_and_no_cheaper_ranks_keep_it(kind: str, energy: float) -> None:
     costs = table(made(kind)[0])
@@ -112,7 +112,7 @@ def test_the_energy_is_kept_and_no_cheaper_ranks_keep_it(kind: str, energy: floa
     assert (costs.error[costs.parameters < costs.at(ranks)] > 1 - energy).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0.3, 0.99), st.integers(0, 100))
 def test_a_budget_is_kept_and_used_up(budget: float, seed: int) -> None:
     torch.manual_seed(seed)
@@ -125,7 +125,7 @@ def test_a_budget_is_kept_and_used_up(budget: float, seed: int) -> None:
     assert cost > budget * whole - 100  # a rank more of the first layer
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(["linear", "embedding", "conv 1x1"]), st.floats(-5, -1.5))
 def test_ranks_end_where_a_weight_saves_less_than_its_price(kind: str, exponent: float) -> None:
     costs, price = table(made(kind)[0]), 10**exponent

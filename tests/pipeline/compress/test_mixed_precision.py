@@ -46,7 +46,7 @@ def mean(model: Model) -> float:
     return sum(sizes[name] * bits for name, bits in chosen(model).items()) / sum(sizes.values())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_an_assignment_keeps_its_bound_and_none_is_better(data: st.DataObject) -> None:
     tensors = data.draw(st.integers(1, 4))

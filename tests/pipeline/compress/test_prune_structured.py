@@ -124,7 +124,7 @@ def test_what_is_left_keeps_the_budget_exports_and_is_told_again(
                 np.testing.assert_allclose(array, predictors[graph](inputs)[output], atol=Onnx.tolerance)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["mlp", "lenet5", "gru_classifier"]), st.floats(0.1, 0.95), st.sampled_from(["macs", "bytes"]))
 def test_no_more_than_the_budget_is_left_and_a_unit_more_would_be_too_much(
     cut_down: CutDown, name: str, budget: float, kind: str
@@ -138,7 +138,7 @@ def test_no_more_than_the_budget_is_left_and_a_unit_more_would_be_too_much(
     assert pruned.module(torch.zeros(2, 1, 12, 12)).shape == (2, 10)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(st.sampled_from(["lenet5", "resnet8", "gru_classifier"]), st.integers(2, 12), st.floats(0.4, 0.9))
 def test_what_is_left_of_a_layer_is_a_multiple_or_all_of_it(cut_down: CutDown, name: str, multiple: int, budget: float) -> None:
     before, pruned = cut_down(Spec("model", name), FAMILIES[name][0], multiple=multiple, macs=budget)

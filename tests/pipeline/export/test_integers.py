@@ -22,7 +22,7 @@ def normal(shape: tuple[int, ...], seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([(24, 32), (1, 24, 32), (16, 8, 2, 2), (3, 16, 16)]),
     st.sampled_from([4, 8]),
