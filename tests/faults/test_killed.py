@@ -59,7 +59,7 @@ def test_ctrl_c_ends_a_run_in_one_line_and_its_workers_with_it(
         time.sleep(0.02)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.strip() == "edgepress: interrupted; finished steps are kept, run again to go on"
     assert all_gone(checkout) == []
