@@ -26,15 +26,16 @@ def audit(plan: Plan, outcomes: Outcomes, target: Target, run: Callable[[tuple[S
     """The outcomes of looking into every cell's file, by `key`, and those given. `run` executes steps."""
     cells = [cell for cell in plan.cells if not cell.unavailable and outcomes[cell.artifact].status == "ok"]
     here = target.judges is None and target.provenance == "measured"
-    steps = (_looking(plan, cell, outcomes, here) for cell in cells if cell.sensitivity)
+    steps = (_looking(plan, cell, cell.sensitivity, outcomes, here) for cell in cells if cell.sensitivity)
     return run(tuple(steps), outcomes)
 
 
-def _looking(plan: Plan, cell: Cell, outcomes: Outcomes, here: bool) -> Step:
+def _looking(plan: Plan, cell: Cell, sensitive: str, outcomes: Outcomes, here: bool) -> Step:
     """The step of a cell. A model whose sensitivities could not be had is looked into without them."""
-    found, sensitive = reader(cell.format), cell.sensitivity or ""
+    found = reader(cell.format)
+    assert found is not None  # a cell of another format has no sensitivities
     task: Json = {"format": cell.format, "runtime": cell.runtime, "threads": plan.recipe.threads}
-    task |= {"here": here and found is not None and cell.runtime == found.RUNTIME, "untimed": ELSEWHERE}
+    task |= {"here": here and cell.runtime == found.RUNTIME, "untimed": ELSEWHERE}
     inputs = (cell.artifact, cell.model_keys[-1], *([sensitive] if outcomes[sensitive].status == "ok" else []))
     label = f"{cell.model}/{cell.variant}: what is in its {cell.format} file"
     return Step(key(cell), "anatomy", label, task, inputs, stored=False)

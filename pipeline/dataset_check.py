@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from pipeline.core import Dataset
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.core import Dataset, Spec
 from pipeline.errors import UserError
 
 NEEDED = ("train", "test")
 """Splits that must hold samples: what trains and calibrates, and what judges."""
+
+
+@contextmanager
+def blamed(source: Spec) -> Iterator[None]:
+    """Whatever a user's own file raises meanwhile becomes a UserError that names its line; our own sets' bugs stay bugs."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source.name]
+        if not lines:
+            raise
+        raise UserError(f"{source.name}:{lines[-1]}: {type(error).__name__}: {error}") from error
 
 
 def check(data: Dataset, where: str) -> None:
@@ -28,7 +46,7 @@ def _check_sample(data: Dataset, split: str, where: str) -> None:
     domain, sample = data.domain, data.batch(split, slice(0, 1))
     for name, spec in {**domain.inputs, **domain.targets}.items():
         if name not in sample:
-            continue  # a state or a mask that the judge's loop makes
+            raise UserError(f"{where}: {name}, which its domain names, is missing; found {', '.join(sorted(sample))}")
         found = sample[name]
         if found.shape[1:] != spec.shape[1:] or str(found.dtype) != spec.dtype:
             said = f"{spec.dtype} {list(spec.shape[1:])}"

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.anatomy._parts import reader
 from pipeline.core import Domain, Json, Outlook, Spec, Technique
-from pipeline.dataset_check import check
+from pipeline.dataset_check import blamed, check
 from pipeline.errors import UserError, unknown
 from pipeline.files import file_sha256
 from pipeline.options import values
@@ -184,15 +184,17 @@ class _Planner:
 
     def _domain(self) -> Domain:
         if self.domain is None:
-            data = self.recipe.data.build().load(self.data_root)
-            check(data, self.recipe.data.name)
+            with blamed(self.recipe.data):
+                data = self.recipe.data.build().load(self.data_root)
+                check(data, self.recipe.data.name)
             self.domain = data.domain
         return self.domain
 
     def _data_hash(self, data: Spec) -> str:
         name = json.dumps(_json(data), sort_keys=True)
         if name not in self.data_hashes:
-            files = data.build().files(self.data_root)
+            with blamed(data):
+                files = data.build().files(self.data_root)
             self.data_hashes[name] = _hash([_named(data), [file_sha256(path) for path in files]])
         return self.data_hashes[name]
 
@@ -238,7 +240,7 @@ class _Planner:
             reference = () if variant == REFERENCE else (f"evaluate {entry.label}/{REFERENCE}/{runtime}",)
             evaluation = self._evaluate(entry, variant, runtime, (artifacts[name], *reference)) if self.judged_here else None
             own = seeds if name == YARDSTICK else ()
-            sensitivity = self._sensitivity(entry, variant, keys[-1]) if reader(name) else None
+            sensitivity = self._sensitivity(entry, variant, _weighed(history, keys)) if reader(name) else None
             self.cells.append(Cell(*row, artifacts[name], evaluation, entry.family, own, sensitivity=sensitivity))
 
     def _export(self, entry: ModelEntry, variant: str, name: str, runtime: str, model: str) -> str:
@@ -274,6 +276,15 @@ class _Planner:
         task = {**task, "data": {**_json(data), "root": str(self.data_root)}, "device": self.device}
         self.steps.setdefault(key, Step(key, kind, label, task, inputs))
         return key
+
+
+def _weighed(history: tuple[Spec, ...], keys: tuple[str, ...]) -> str:
+    """The key of the first of a chain's models that has the weights of the last: a precision alone changes none."""
+    first = keys[0]
+    for spec, key in zip(history, keys[1:], strict=True):
+        technique: Technique = spec.build()
+        first = first if technique.fixes_precision and technique.keeps_weights else key
+    return first
 
 
 def _json(spec: Spec) -> Json:

@@ -218,12 +218,12 @@ def _steps(variant: _Variant, models: list[ModelEntry], folder: Path, where: str
         technique: Technique = spec.build(place)
         if last:
             raise UserError(f"{place}: {spec.name} cannot follow {last}, whose adapter belongs to these weights; put {last} last")
-        if fixed and not technique.keeps_weights:
+        if fixed and (technique.fixes_precision or not technique.keeps_weights):
             raise UserError(
                 f"{place}: {spec.name} cannot follow {fixed}, which fixes the precision of the weights; put {fixed} last"
             )
         fixed = spec.name if technique.fixes_precision else fixed
-        last = spec.name if technique.keeps_weights else ""
+        last = spec.name if technique.keeps_weights and not technique.fixes_precision else ""
         families = [technique.family(family) for family in families]
         for family in families:
             family.build(place)  # a student's options are the family's

@@ -122,24 +122,24 @@ def _call(found: Anatomy) -> Iterator[Finding]:
 
 
 def _memory(found: Anatomy) -> Iterator[Finding]:
-    """Operators that take little longer than reading their weights does: fewer products would gain nothing, fewer bytes would.
+    """Operators most of whose time goes by with reading their weights: fewer products would gain nothing, fewer bytes would.
 
     A convolution uses a weight many times, a product with a vector once, and so it is bound by the memory (Williams et al.
     2009, "Roofline"). What says so is the time itself, not the operator's name.
     """
     if not (found.operators_ms and found.read_ms and found.constants):
         return
-    speed = found.constants / found.read_ms / 1e6  # gigabytes a second
-    bound = [k for k in found.kinds if k.weights and k.time and k.bytes / (k.time * found.operators_ms) / 1e6 >= MUCH * speed]
-    time = sum(kind.time or 0 for kind in bound)
-    if time >= SOME:
-        size = sum(kind.bytes for kind in bound)
+    reading = found.read_ms / found.constants  # milliseconds a byte
+    weighing = [(kind, kind.time * found.operators_ms) for kind in found.kinds if kind.weights and kind.time]
+    bound = [(kind, taken) for kind, taken in weighing if reading * kind.bytes >= MOST * taken]
+    taken, size = sum(taken for _, taken in bound), sum(kind.bytes for kind, _ in bound)
+    if taken >= SOME * found.operators_ms:
+        kinds = [kind for kind, _ in bound]
         sentence = (
-            f"memory-bound: {named(bound)} read{_s(bound)} {words.kilobytes(size)} of weights in "
-            f"{words.milliseconds(time * found.operators_ms)}, {size / (time * found.operators_ms) / 1e6:.1f} GB/s, and one "
-            f"thread does nothing but read as many bytes here at {speed:.1f} GB/s"
+            f"memory-bound: {named(kinds)} take{_s(kinds)} {words.milliseconds(taken)} for {words.kilobytes(size)} of weights, "
+            f"which one thread only reads in {words.milliseconds(reading * size)} here"
         )
-        yield Finding(("time",), sentence, time)
+        yield Finding(("time",), sentence, taken / found.operators_ms)
 
 
 def _operators(found: Anatomy) -> Iterator[Finding]:

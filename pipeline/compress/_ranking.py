@@ -86,8 +86,6 @@ def ranked(all_tied: list[Tied], score: Score, saving: Callable[[Step], float] |
 
 def evened(steps: list[Step], multiple: int) -> list[Step]:
     """Of these steps those after which every group has a multiple of so many units left, or all that it had."""
-    if multiple == 1:
-        return steps
     by_group: dict[int, list[Step]] = {}
     for step in steps:
         by_group.setdefault(id(step[0][0]), []).append(step)

@@ -163,10 +163,11 @@ class PruneStructured(Technique):
         goal = 1 - share * (1 - budget)
         finest = FINEST if kind == "latency" else None
         count, found = fewest(lambda count: left(without(gone(count))), (len(steps), least), goal, finest)
+        going = gone(count)
         return {
-            "removed": removed(gone(count), option=False),
-            "by_option": removed(gone(count), option=True),
-            "options": without(gone(count)).family.options,
+            "removed": removed(going, option=False),
+            "by_option": removed(going, option=True),
+            "options": without(going).family.options,
             "left": {kind: found, **({"runtime": self.runtime} if kind == "latency" else {})},
         }
 

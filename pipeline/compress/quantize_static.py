@@ -34,6 +34,11 @@ class QuantizeStatic(Technique):
 
     fixes_precision: ClassVar[bool] = True
 
+    @property
+    def keeps_weights(self) -> bool:
+        """They are rounded when a file is made of them."""
+        return True
+
     def apply(self, model: Model, context: Context) -> Model:
         """Sets the precision; the float weights stay as they are."""
         precision = Precision(

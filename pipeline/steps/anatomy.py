@@ -47,8 +47,7 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     (folder / LAYERS).write_text(json.dumps([asdict(layer) for layer in every]))
     return {
         **asdict(summary(parts, known)),
-        **(_calls(task, reader, files, sample) if task["here"] else {}),
-        **({"read_ms": _read_ms(parts)} if task["here"] else {}),
+        **(_calls(task, reader, files, sample, parts) if task["here"] else {}),
         "untimed": ran if isinstance(ran, str) else None,
         "file": sum(path.stat().st_size for path in files),
         "coded_file": any(coded_path(path).exists() for path in files),
@@ -61,10 +60,10 @@ def _by_name(parts: list[Part], model: Input, found: dict[str, float]) -> dict[s
     return of_parts(parts, found, arrays)
 
 
-def _calls(task: Json, reader: Reader, files: list[Path], sample: Arrays) -> dict[str, float]:
-    """Milliseconds of a call of the file, and of one of the smallest graph that there is."""
+def _calls(task: Json, reader: Reader, files: list[Path], sample: Arrays, parts: list[Part]) -> dict[str, float]:
+    """Milliseconds of a call of the file, of one of the smallest graph that there is, and of only reading the weights."""
     runtime = Spec("runtime", task["runtime"]).build()
-    found = {"call_ms": _median(runtime.load(files, task["threads"]), sample)}
+    found = {"call_ms": _median(runtime.load(files, task["threads"]), sample), "read_ms": _read_ms(parts)}
     with tempfile.TemporaryDirectory() as folder:
         if small := reader.smallest(Path(folder)):
             import numpy as np

@@ -171,6 +171,12 @@ def test_a_users_data_that_are_not_what_they_say_end_before_any_training(planned
     (tmp_path / "own.py").write_text(OWN_DATA.replace("np.zeros((1, 1, 8, 8)", "np.zeros((1, 1, 9, 9)"))
     with pytest.raises(UserError, match=r"own.py: train: image of a sample is float32 \[1, 9, 9\], its domain says"):
         planned(text=RECIPE.replace('"digits"', '"own.py"'))
+    (tmp_path / "own.py").write_text(OWN_DATA.replace('{"image": TensorSpec', '{"picture": TensorSpec'))
+    with pytest.raises(UserError, match=r"own.py: train: picture, which its domain names, is missing; found image"):
+        planned(text=RECIPE.replace('"digits"', '"own.py"'))
+    (tmp_path / "own.py").write_text(OWN_DATA.replace("np.zeros((1, 1, 8, 8)", "np.zeros((1, -1, 8, 8)"))
+    with pytest.raises(UserError, match=r"own.py:\d+: ValueError: negative dimensions are not allowed"):
+        planned(text=RECIPE.replace('"digits"', '"own.py"'))
 
 
 def test_data_that_is_missing_names_the_command_that_fetches_it(planned: Planner) -> None:
@@ -185,7 +191,7 @@ def test_data_that_is_missing_names_the_command_that_fetches_it(planned: Planner
             "pipeline/compress/quantize_static.py",
             "weight_bits=8",
             "weight_bits=7",
-            ["int8: quantize_static", "int8: onnx", "int8: sensitivity of its weights"],
+            ["int8: quantize_static", "int8: onnx"],
         ),
         ("pipeline/compress/quantize_static.py", '"""', '"""Words. ', []),
         ("pipeline/compress/low_rank.py", "def apply", "def another", []),

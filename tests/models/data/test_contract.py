@@ -66,13 +66,6 @@ def test_loads_three_splits_that_fit_the_domain(name: str) -> None:
     dataset = loaded(name)
     assert set(dataset.splits) == {"train", "validation", "test"}
     assert dataset.domain.name == name
-    for split, arrays in dataset.splits.items():
-        assert {len(array) for array in arrays.values()} == {dataset.size(split)}
-        count = min(4, dataset.size(split))  # a graph is one sample
-        prepared = dataset.batch(split, np.arange(count))
-        for field, spec in dataset.domain.inputs.items():
-            assert prepared[field].shape == (count, *spec.shape[1:])
-            assert prepared[field].dtype == np.dtype(spec.dtype)
     check(dataset, name)
 
 

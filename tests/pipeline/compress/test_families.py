@@ -79,7 +79,10 @@ def test_it_works_or_says_why_not(name: str, technique: str, synthetic_data: Pat
         with pytest.raises(Unsupported, match=REFUSED[name, technique]):
             step.apply(model, context)
         return
+    before = {key: value.clone() for key, value in model.module.state_dict().items()}
     compressed = step.apply(model, context)
+    after = compressed.module.state_dict() if step.keeps_weights else model.module.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
     model_file.save(compressed, tmp_path / "saved")
     again = answers(model_file.load(tmp_path / "saved"))
     assert all(np.array_equal(one, other) for one, other in zip(answers(compressed), again, strict=True))
