@@ -68,8 +68,12 @@ class Translation(Task):
 
     def translate(self, predictors: Mapping[str, Predict], source: Array) -> list[str]:
         """The texts that beam search finds for sources int64 [N, S]."""
+        return [decode(row, self.vocabulary) for row in self.search(predictors, source)]
+
+    def search(self, predictors: Mapping[str, Predict], source: Array) -> Array:
+        """The tokens int64 [N, T] that beam search finds for sources int64 [N, S]."""
         groups = (source[start : start + GROUP] for start in range(0, len(source), GROUP))
-        return [decode(row, self.vocabulary) for group in groups for row in self._search(predictors, group)]
+        return np.concatenate([self._search(predictors, group) for group in groups])
 
     def _search(self, predictors: Mapping[str, Predict], source: Array) -> Array:
         constant: Arrays = {"source": source, **predictors["encoder"]({"source": source})}

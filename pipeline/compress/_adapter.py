@@ -93,8 +93,9 @@ def merge(module: nn.Module) -> None:
         parametrize.remove_parametrizations(layer, weight)
 
 
-def still(module: nn.Module, done: float) -> None:
-    """For `fit`'s `pace`: normalizations keep the statistics that they have, which belong to the base."""
+def still(module: nn.Module, done: float, normalizations: bool = True) -> None:
+    """For `fit`'s `pace`: nothing is dropped, and normalizations keep the statistics that they have, which belong to the base."""
+    kinds = (nn.modules.dropout._DropoutNd, *((nn.modules.batchnorm._BatchNorm,) if normalizations else ()))
     for layer in module.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        if isinstance(layer, kinds):
             layer.eval()

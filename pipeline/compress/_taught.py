@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.data._subwords import END, PAD
-from models.tasks.translation import GROUP, Translation
+from models.tasks.translation import Translation
 from pipeline.core import Array, Context, Domain, Family, Model, Unsupported
 from pipeline.evaluate import module_predictor
 from pipeline.files import load_arrays, save_arrays
@@ -72,8 +72,6 @@ def _written(teacher: Model, source: Array, beam: int) -> Array:
     family = teacher.family.build()
     graphs = family.graphs(teacher.module.eval(), teacher.domain)
     predictors = {name: module_predictor(graph) for name, graph in graphs.items()}
-    search = replace(judge(family, teacher.domain), beam=beam)._search
-    groups = (source[start : start + GROUP] for start in range(0, len(source), GROUP))
-    texts = np.concatenate([search(predictors, group) for group in groups])
+    texts = replace(judge(family, teacher.domain), beam=beam).search(predictors, source)
     behind = np.cumsum(texts == END, axis=1) - (texts == END) > 0
     return np.where(behind, PAD, texts)

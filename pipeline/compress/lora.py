@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, final
 
 from annotated_types import Ge, Gt
@@ -25,7 +26,8 @@ class Lora(Technique):
     h, w] count as inputs, so that A is a kernel and B a 1x1 one (the authors' code mixes a window's rows into the rank, and
     then the two are no convolutions). An embedding's outputs are its rows. `dora` (Liu et al. 2024, arXiv:2402.09353) trains a
     length m of every row too: W' = m (W + (alpha / rank) B A) / |W + (alpha / rank) B A|, where m begins as |W| and what is
-    stored and decays is m - |W|. Adapted are linear, convolutional, recurrent layers and embeddings.
+    stored and decays is m - |W|. Adapted are linear, convolutional, recurrent layers and embeddings. The model's own dropout is
+    off: so few numbers have not the capacity to overfit.
 
     Merged, the model is as it was: it does not pay in bytes or time, only in what is trained, and the zeros or few values of
     a pruned or clustered base are gone. With `merged = false` the updates are a small file beside the base, swapped without
@@ -76,7 +78,7 @@ class Lora(Technique):
         _refuse_other_readers(module, family, context)
         trained = {name: each for name, each in module.named_parameters() if each.requires_grad}
         count = sum(each.numel() for each in trained.values())
-        pace = None if self.biases else adapters.still
+        pace = partial(adapters.still, normalizations=not self.biases)
         fit(module, family, tuning(context.train, self.epochs, self.learning_rate), context, pace=pace)
         module.requires_grad_(True)
         model = model.after({"trained": count, "share": count / model.facts.parameters})

@@ -124,6 +124,13 @@ def test_the_statistics_of_normalizations_stay_those_of_the_base(untrained: Buil
     assert all(torch.equal(each, buffers[name]) for name, each in model.module.named_buffers())
 
 
+@pytest.mark.parametrize("normalizations", [True, False])
+def test_nothing_is_dropped_while_an_adapter_learns(normalizations: bool) -> None:
+    module = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.BatchNorm1d(2)).train()
+    adapters.still(module, 0.0, normalizations)
+    assert [layer.training for layer in module] == [True, False, not normalizations]
+
+
 @pytest.mark.parametrize("method", ["lora", "dora"])
 @pytest.mark.parametrize("name", NETS)
 def test_an_adapter_comes_back_from_disk_behind_factors_too(
