@@ -82,7 +82,7 @@ debian: ## Debian packages that the tests use: installed as root, named elsewher
 published: setup ## Remake reports/published/ (hours; resumes where it stopped) and the README's tables and picture
 	@for name in $(PUBLISHED); do echo "publishing $$name"; \
 	  ./edgepress run pipeline/recipes/$$name.toml --target cpu --publish reports/published/$$name --resume || exit; done
-	@$(RUN) -m reports.excerpt README.md
+	@$(RUN) -m reports.excerpt README.md reports/published/*.json
 	@command -v chromium >/dev/null 2>&1 && chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1000 \
 	  --screenshot=reports/published/page.png "file://$${EDGEPRESS_HOME:-$(CURDIR)/build}/runs/latest/index.html" >/dev/null 2>&1 \
 	  || echo "reports/published/page.png is as it was: chromium is not installed"

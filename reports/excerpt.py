@@ -9,6 +9,8 @@ or of one runtime, with its name behind the model's; and, with every model of a 
 <!-- models: reports/published -->
 ...
 <!-- end -->
+
+`python -m reports.excerpt README.md reports/published/*.json` makes them anew, and the .md beside each of these reports.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from reports import words
+from reports import markdown, words
 from reports.document import load
 from reports.record import Record, Report
 from reports.verdict import baseline, size_ratio
@@ -124,6 +126,8 @@ def _size(record: Record, report: Report, which: Literal["file", "bundle"]) -> s
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        document = Path(name)
-        document.write_text(filled(document.read_text(), Path.cwd()))
+    for path in map(Path, sys.argv[1:]):
+        if path.suffix == ".json":
+            path.with_suffix(".md").write_text(markdown.render(load(path)))
+        else:
+            path.write_text(filled(path.read_text(), Path.cwd()))

@@ -194,7 +194,7 @@ def _coding(record: Record, found: Anatomy) -> Iterator[Finding]:
     if bundle and found.file == record.bytes.file:  # of several graphs only one was looked into
         coded, travels = words.kilobytes(found.coded), words.kilobytes(bundle)
         way = "in a coded file" if found.coded_file else "as a .tar.xz"
-        sentence = f"the values of the file's weights take {coded} at best, and {travels} travel {way}, the graph among them"
+        sentence = f"value by value, the file's weights have {coded} of entropy, and {travels} travel {way}, the graph among them"
         yield Finding(("bundle",), sentence, max(0.0, 1 - found.coded / bundle))
 
 

@@ -229,7 +229,7 @@ class Anatomy:
     tables: int
     """Bytes of scales and zero points."""
     coded: int
-    """Bytes that the weights' values take at best, each coded by how often it comes."""
+    """Bytes that the weights' values take, each coded by how often it comes; a coder that sees more of them can need fewer."""
     codebooks: int
     """Weights that hold few distinct values."""
     matrices: int

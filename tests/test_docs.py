@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.__main__ import cli
 from pipeline.registry import names
+from reports import markdown
+from reports.document import load
 from reports.excerpt import filled
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +47,11 @@ def test_every_option_that_is_named_exists() -> None:
 def test_the_tables_are_those_of_the_published_reports() -> None:
     assert filled(README, ROOT) == README
     assert README.count("<!-- table:") >= 1
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "reports" / "published").glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_published_says_what_was_measured(path: Path) -> None:
+    assert path.with_suffix(".md").read_text() == markdown.render(load(path))
 
 
 @pytest.mark.parametrize("kind", ["model", "data", "technique", "format", "target"])

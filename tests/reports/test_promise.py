@@ -69,7 +69,7 @@ def test_each_gap_has_a_sentence_and_no_two_are_the_same():
     why = dict(gaps)
     assert why["time"].startswith("dequantized before use: 3 Conv compute in float32 with weights stored as int8")
     assert why["memory"] == "75.0 KB of weights are too little to be seen in a peak, whose doubt is 4.2 MB"
-    assert "take 9.0 KB at best" in why["bundle"]
+    assert "have 9.0 KB of entropy" in why["bundle"]
 
 
 def test_a_file_that_shows_nothing_is_said_to_show_nothing_and_one_not_looked_into_is_passed_over():
