@@ -20,7 +20,8 @@ Cost = Literal["bytes", "latency"]
 TITLES: dict[Cost, str] = {"bytes": "file, KB", "latency": "p50, ms"}
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 FAR = 8
-"""A point this many times as far from the best as the median point is pinned to the lower edge; it would flatten the rest."""
+"""A point this many times as far from the best as the median point is pinned to the lower edge; it would flatten the rest. Where
+most points are as good as the best, it is this many times half of the median interval."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ def _pin(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return rows
     sign = 1 if rows[0]["up"] else -1
     best = max(sign * row["y"] for row in rows)
-    floor = best - FAR * max(statistics.median(best - sign * row["y"] for row in rows), 1e-3 * abs(best), 1e-9)
+    usual = statistics.median(best - sign * row["y"] for row in rows)
+    doubt = statistics.median(row["y_high"] - row["y_low"] for row in rows) / 2
+    floor = best - FAR * max(usual, doubt, 1e-3 * abs(best), 1e-9)
     for row in rows:
         if sign * row["y"] < floor:
             row.update(y=sign * floor, y_low=sign * floor, y_high=sign * floor, pinned=True)

@@ -54,6 +54,17 @@ def test_a_collapsed_variant_does_not_flatten_the_others(make_cell, make_report)
     assert min(row["y"] for row in rows) > 90
 
 
+def test_a_point_is_not_far_off_because_most_others_are_as_good_as_the_best(make_cell, make_report):
+    cells = []
+    for name, value in zip("abcd", (0.858, 0.8582, 0.8577, 0.843), strict=True):
+        one = make_cell(variant=name)
+        bounds = {"low": value - 0.007, "high": value + 0.007}
+        cells.append(dataclasses.replace(one, quality=dataclasses.replace(one.quality, value=value, **bounds)))
+    report = make_report(*cells)
+    *_, last = chart._rows(report, chart.panels(report)[0], "bytes")
+    assert last["y"] == pytest.approx(84.3) and "pinned" not in last
+
+
 @pytest.mark.parametrize("cost", ["bytes", "latency"])
 def test_the_readme_picture_is_written_as_svg_and_png(demo, tmp_path, cost):
     chart.write(demo, tmp_path / "out" / "chart.svg", cost)
