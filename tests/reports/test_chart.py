@@ -51,7 +51,7 @@ def test_a_collapsed_variant_does_not_flatten_the_others(make_cell, make_report)
     report = make_report(*fine, lost)
     rows = chart._rows(report, chart.panels(report)[0], "bytes")
     assert rows[-1]["pinned"] and "far off the scale" in rows[-1]["about"] and "10.0 %" in rows[-1]["about"]
-    assert min(row["y"] for row in rows) > 90
+    assert min(row["y"] for row in rows) > 80, "eight half intervals below the best"
 
 
 def test_a_point_is_not_far_off_because_most_others_are_as_good_as_the_best(make_cell, make_report):
