@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import runpy
 import shutil
 import subprocess
@@ -195,6 +196,8 @@ class Checkout:
             text=True,
             cwd=self.home.parent,
             env=self.environment(**environment),
+            # Who runs the tests in the background may have ctrl-c ignored, which a process inherits.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def __call__(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
