@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
