@@ -34,8 +34,14 @@ def _looking(plan: Plan, cell: Cell, sensitive: str, outcomes: Outcomes, here: b
     """The step of a cell. A model whose sensitivities could not be had is looked into without them."""
     found = reader(cell.format)
     assert found is not None  # a cell of another format has no sensitivities
-    task: Json = {"format": cell.format, "runtime": cell.runtime, "threads": plan.recipe.threads}
-    task |= {"here": here and cell.runtime == found.RUNTIME, "untimed": ELSEWHERE}
+    here = here and cell.runtime == found.RUNTIME
+    task: Json = {
+        "format": cell.format,
+        "runtime": cell.runtime,
+        "threads": plan.recipe.threads,
+        "here": here,
+        "untimed": ELSEWHERE,
+    }
     inputs = (cell.artifact, cell.model_keys[-1], *([sensitive] if outcomes[sensitive].status == "ok" else []))
     label = f"{cell.model}/{cell.variant}: what is in its {cell.format} file"
     return Step(key(cell), "anatomy", label, task, inputs, stored=False)

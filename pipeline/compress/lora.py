@@ -27,7 +27,7 @@ class Lora(Technique):
     then the two are no convolutions). An embedding's outputs are its rows. `dora` (Liu et al. 2024, arXiv:2402.09353) trains a
     length m of every row too: W' = m (W + (alpha / rank) B A) / |W + (alpha / rank) B A|, where m begins as |W| and what is
     stored and decays is m - |W|. Adapted are linear, convolutional, recurrent layers and embeddings. The model's own dropout is
-    off: so few numbers have not the capacity to overfit.
+    off: it hinders so few numbers more than it keeps them from overfitting.
 
     Merged, the model is as it was: it does not pay in bytes or time, only in what is trained, and the zeros or few values of
     a pruned or clustered base are gone. With `merged = false` the updates are a small file beside the base, swapped without
