@@ -6,7 +6,6 @@ import hashlib
 import os
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -196,8 +195,6 @@ class Checkout:
             text=True,
             cwd=self.home.parent,
             env=self.environment(**environment),
-            # Who runs the tests in the background may have ctrl-c ignored, which a process inherits.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def __call__(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
