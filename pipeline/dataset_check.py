@@ -20,7 +20,7 @@ def blamed(source: Spec) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except Exception as error:  # any: it is not our code, and what is ours goes on below
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source.name]
         if not lines:
             raise

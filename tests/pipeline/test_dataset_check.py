@@ -19,7 +19,7 @@ def split(count: int = 4, side: int = 8, kind: Any = np.float32) -> dict[str, Ar
 
 
 def test_what_fits_passes_and_a_validation_may_be_empty() -> None:
-    check(Dataset(DOMAIN, {"train": split(), "validation": split(0), "test": split()}, ""), "own.py")
+    check(Dataset(DOMAIN, {"train": split(), "validation": split(0), "test": split()}, ""), "own.py")  # raises what does not fit
 
 
 @pytest.mark.parametrize(
