@@ -17,12 +17,18 @@ from pathlib import Path
 from pipeline.registry import ROOT
 
 OURS = ("pipeline", "models", "targets", "reports")
+COMPILED = (".c", ".cpp", ".h")
 
 
 def digest(files: list[Path]) -> str:
-    """Hash of the code that these files run: theirs, what they import of ours, and the packages' versions."""
+    """Hash of the code that these files run: theirs, what they import of ours and what is compiled beside that, and the packages'
+    versions.
+    """
     ours, packages = _closure(files)
     parts = [_tree_hash(path) for path in sorted(ours)]
+    folders = {path.parent for path in ours if ROOT in path.parents}
+    compiled = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in COMPILED)
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in compiled]
     parts += [f"{name}=={version(name)}" for name in sorted(packages)]
     parts.append(f"python=={platform.python_version()}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -51,6 +51,13 @@ def test_an_edit_of_code_that_the_step_runs_changes_the_digest(digest: Digest, f
     assert digest(TRAIN, file, old, new) != before
 
 
+def test_an_edit_of_what_is_compiled_changes_the_digest_of_what_runs_it(digest: Digest) -> None:
+    export = ["pipeline/steps/export.py", "pipeline/export/onnx_.py", "targets/runtimes/onnxruntime_.py"]
+    before, trained = digest(export), digest(TRAIN)
+    assert digest(export, "targets/kernels/binary.cpp", "TILE = 4", "TILE = 2") != before
+    assert digest(TRAIN) == trained
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
