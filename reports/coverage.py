@@ -98,7 +98,8 @@ def table(found: Coverage) -> RenderableType:
     """What a person reads; why a cell is empty stands below."""
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("architecture, data, metric\n  weights, target", overflow="fold")
-    headings = [*SHOWN, *(["torch"] if any(map(_torch_elsewhere, found.rows)) else [])]
+    more = sorted({name for row in found.rows for name in row.formats} - {*SHOWN, "torch"})
+    headings = [*SHOWN, *more, *(["torch"] if any(map(_torch_elsewhere, found.rows)) else [])]
     for heading in headings:
         shown.add_column(heading, no_wrap=True)
     reasons: dict[str, int] = {}

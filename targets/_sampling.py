@@ -24,6 +24,8 @@ from targets._result import Result, RunFailed, read_result
 from targets.device import judge
 from targets.device.benchmark_model import SECONDS
 from targets.device.job import Entry, Job, Judging, Sampling, file_sha256
+from targets.kernels.build import library_for
+from targets.runtimes._kernels import OPERATORS
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Plan:
     """Seconds after which one process is given up."""
     benchmark_model: Path | None = None
     """LiteRT's own program for that device, to be run on each .tflite file besides."""
+    machine: str | None = None
+    """What a device calls itself ("aarch64") to which our kernels are to be sent with the files that need them."""
 
 
 def sample(transport: Transport, sets: list[MeasureSet], plan: Plan, progress: Progress) -> Measured:
@@ -124,7 +128,7 @@ def _processes(
     """The results of one runtime's processes; the first one judges."""
     results = []
     with tempfile.TemporaryDirectory(prefix="edgepress-job-") as name:
-        stage = _Stage(Path(name))
+        stage = _Stage(Path(name), plan.machine)
         entries, judgings = dict[str, Entry](), dict[str, Judging]()
         for index, each in sets.items():
             for label, candidate in each.candidates.items():
@@ -158,8 +162,9 @@ def _step(progress: Progress, before: int, total: int, what: str, process: int, 
 class _Stage:
     """A job's folder while it is filled: every file under a name that its content gives, so that it is there once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, machine: str | None) -> None:
         self.folder = folder
+        self._machine = machine
         self.files: dict[str, str] = {}
         self._written: list[tuple[Arrays, str]] = []
 
@@ -181,7 +186,12 @@ class _Stage:
         return f"{digest[:16]}/benchmark_model"
 
     def _together(self, files: tuple[Path, ...]) -> tuple[str, ...]:
-        """Files that belong together lie in one folder, under their own names, by which they find one another."""
+        """Files that belong together lie in one folder, under their own names, by which they find one another.
+
+        Where there is no compiler for the device, a file that needs our kernels goes without, and the device says so.
+        """
+        if self._machine and OPERATORS in files[0].read_bytes() and (kernels := library_for(self._machine)):
+            files = (*files, kernels)
         digests = [file_sha256(path) for path in files]
         place = hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16]  # of all: two files may share their .xml
         names = tuple(f"{place}/{path.name}" for path in files)

@@ -26,7 +26,10 @@ from targets.transport.local import ROOT, Local, environment, why
 
 BATCHES = tuple(2**power for power in range(13))
 """Of the curve of throughput: 1 to 4096, as far as memory and time allow."""
-ELSEWHERE = {"litert": "LiteRT computes on the CPU here: what it does is measured by --target cpu"}
+ELSEWHERE = {
+    "litert": "LiteRT computes on the CPU here: what it does is measured by --target cpu",
+    "standalone": "a C file computes on the CPU: what it does is measured by --target cpu",
+}
 """Runtimes of formats that a recipe has and no GPU runs."""
 ASK_SECONDS = 300
 

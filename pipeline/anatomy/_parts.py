@@ -21,6 +21,7 @@ BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "int64": 64
     "uint4": 4,
     "int2": 2,
     "uint2": 2,
+    "int1": 1,
     "bool": 8,
 }
 
@@ -108,6 +109,17 @@ def weight(values: Array, stored: str, zero: Array | int = 0) -> Weight | None:
     if numbers in ("int64", "int32", "bool") or sum(size > 1 for size in values.shape) < 2:
         return None
     return Weight(values, stored, zero)
+
+
+def packed_part(name: str, operator: str, file: bytes) -> Part:
+    """An operator that is a packed network of +-1: its layers' bits, and beside them thresholds and scales."""
+    from targets.kernels.layer import unpack
+    from targets.kernels.network import Bits, Floats, read
+
+    layers = [stage for stage in read(file) if isinstance(stage, Bits | Floats)]
+    size = sum(each.weights.nbytes for each in layers)
+    signs = (unpack(each.weights, each.shape.channels // each.shape.groups) for each in layers)
+    return Part(name, operator, size, len(file) - size, tuple(Weight(each, "int1") for each in signs), "int1")
 
 
 def unpacked(data: bytes | Array, bits: int, count: int) -> Array:

@@ -13,10 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.anatomy._parts import Part, Ran, Weight, unpacked, weight
+from pipeline.anatomy._parts import Part, Ran, Weight, packed_part, unpacked, weight
 from pipeline.core import Array, Arrays
+from targets.runtimes._kernels import OPERATORS
+from targets.runtimes.onnxruntime_ import register
 
 RUNTIME = "onnxruntime"
+PACKED = OPERATORS.decode()
+"""The domain of the operator whose attribute is a network of +-1."""
 CALLS, COLD = 30, 5
 """Calls that are profiled, and how many of the first do not count."""
 RESTORES = ("Mul", "Sub")
@@ -63,6 +67,8 @@ def read(files: list[Path]) -> list[Part]:
 
 
 def _part(node: Any, index: int, names: list[str], constants: dict[str, Any], zeros: dict[str, str], tables: set[str]) -> Part:
+    if node.domain == PACKED:
+        return packed_part(node.name or f"{node.op_type}_{index}", node.op_type, node.attribute[0].s)
     beside = [name for name in names if name in tables or (node.op_type in BLOCKED and name in list(node.input)[2:])]
     weights = [_weight(constants, zeros, node, name) for name in names if name not in beside]
     return Part(
@@ -127,6 +133,7 @@ def profile(files: list[Path], inputs: Arrays, threads: int) -> list[Ran] | str:
         options.log_severity_level = 3
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+        register(options, files[0].read_bytes())
         session = onnxruntime.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
         for _ in range(COLD + CALLS):
             session.run(None, inputs)
@@ -194,6 +201,8 @@ def _ran(events: list[Any], nodes: dict[str, Any], names: _Names) -> Iterator[Ra
 
 def _computed(kind: str, node: Any, facts: Any) -> str | None:
     """By the type of what it is given."""
+    if kind == "Packed":
+        return "int1"
     if kind in QUANTIZES_INSIDE or (kind == "MatMulNBits" and _accuracy(node) == 4):
         return "int8"
     given = next((name for shape in facts.get("input_type_shape", ()) for name in shape), None)

@@ -17,10 +17,19 @@ CALLS, COLD = 120, 20
 """The counters are means over all calls so far, in whole microseconds, and the first ones make kernels, a thousand times dearer:
 what the later calls took is had from two readings."""
 EDGES = ("Parameter", "Result", "Constant")
-TYPES = {"f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16"} | {
+TYPES = {"f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16", "u1": "int1"} | {
     f"{sign}{bits}": f"{word}{bits}" for sign, word in (("i", "int"), ("u", "uint")) for bits in (2, 4, 8, 16, 32, 64)
 }
-COMPUTED = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "i8": "int8", "u8": "int8", "i32": "int32", "i64": "int64"}
+COMPUTED = {
+    "f32": "float32",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "i8": "int8",
+    "u8": "int8",
+    "i32": "int32",
+    "i64": "int64",
+    "u1": "int1",
+}
 
 
 def read(files: list[Path]) -> list[Part]:
@@ -79,12 +88,14 @@ def _type(constant: Any) -> str:
 
 
 def _values(constant: Any) -> Array:
-    """The constant's numbers; of fewer than eight bits, one a byte."""
+    """The constant's numbers; of fewer than eight bits, one a byte. A single bit is +-1."""
     bits, shape = constant.get_output_element_type(0).bitwidth, list(constant.get_output_shape(0))
     data: Array = constant.get_data()
     if bits >= 8:
         return data
     codes = unpacked(data.tobytes(), bits, int(np.prod(shape))).reshape(shape)
+    if bits == 1:
+        return 2 * codes.astype(np.int8) - 1
     return signed(codes, bits) if _type(constant).startswith("int") else codes
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.anatomy._parts import Part, Ran, Weight, signed, unpacked, weight
+from pipeline.anatomy._parts import Part, Ran, Weight, packed_part, signed, unpacked, weight
 from pipeline.core import Array, Arrays
+from targets.runtimes._kernels import OPERATOR
 
 RUNTIME = "litert"
+PACKED = OPERATOR.decode()
+"""The operator that is a network of +-1."""
 TYPES = {"FLOAT32": "float32", "FLOAT16": "float16", "FLOAT64": "float64", "BOOL": "bool"} | {
     f"{kind}{bits}": f"{kind.lower()}{bits}" for kind in ("INT", "UINT") for bits in (2, 4, 8, 16, 32, 64)
 }
@@ -47,7 +50,8 @@ class _Subgraph:
         found = []
         for index, operator in enumerate(self.subgraph.operators):
             code = self.model.operatorCodes[operator.opcodeIndex]
-            kind = self.operators[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            builtin = self.operators[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            kind = code.customCode.decode() if code.customCode else builtin
             inputs = [each for each in ([] if operator.inputs is None else operator.inputs) if each >= 0]
             if kind in EDGES and self._constant(inputs[0]):
                 self.restored[operator.outputs[0]] = self.restored.get(inputs[0], inputs[0])
@@ -57,6 +61,8 @@ class _Subgraph:
 
     def _part(self, name: str, kind: str, inputs: list[int]) -> Part:
         constants = [each for each in inputs if self._constant(each)]
+        if kind == PACKED:
+            return packed_part(name, kind, bytes(self.model.buffers[self.subgraph.tensors[constants[0]].buffer].data))
         fresh = []
         for tensor in (self.subgraph.tensors[self.restored.get(each, each)] for each in constants):
             if tensor.buffer not in self.taken:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core import Graph, Unsupported
 from pipeline.export._quiet import quiet
 from pipeline.export._trace import exportable, refusal
+from targets.runtimes.onnxruntime_ import register
 
 if TYPE_CHECKING:
     import onnx
@@ -20,10 +21,16 @@ OPSET = 20
 
 
 def float_model(graph: Graph) -> onnx.ModelProto:
-    """The graph in ONNX: fixed batch 1, declared names, weights inside, BatchNorm folded, no trace of who made it."""
+    """The graph in ONNX: fixed batch 1, declared names, weights inside, BatchNorm folded, no trace of who made it.
+
+    Chains of binary layers are our own operator, which ONNX Runtime has from a library.
+    """
     import torch
 
-    module, arguments = exportable(graph)
+    from pipeline.export._chains import lowered
+    from pipeline.export._onnx_packed import filed, table
+
+    module, arguments = exportable(lowered(graph))
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # it warns of a missing torchvision on every export
@@ -38,6 +45,7 @@ def float_model(graph: Graph) -> onnx.ModelProto:
                 output_names=list(graph.outputs),
                 external_data=False,
                 verbose=False,
+                custom_translation_table=table(),
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise Unsupported(refusal("torch.onnx cannot export the module", error.__cause__ or error)) from error
@@ -45,7 +53,7 @@ def float_model(graph: Graph) -> onnx.ModelProto:
         logger.setLevel(level)
     if program is None:  # only the old exporter returns nothing
         raise Unsupported("torch.onnx exported nothing")
-    return optimized(strip(program.model_proto))
+    return optimized(filed(strip(program.model_proto)))
 
 
 def optimized(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -60,6 +68,7 @@ def optimized(model: onnx.ModelProto) -> onnx.ModelProto:
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        register(options, model.SerializeToString())
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return strip(onnx.load(options.optimized_model_filepath))
 

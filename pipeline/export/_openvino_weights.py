@@ -22,9 +22,16 @@ RECURRENT_WEIGHTS = {"GRUSequence": (3, 4), "RNNSequence": (3, 4), "LSTMSequence
 def store_found(model: Any, precision: Precision) -> Any:
     """Rewrites the constants that lie on a grid, in place."""
     for operation in model.get_ordered_ops():
-        if operation.get_type_name() == "Constant" and (integers := found(operation.get_data(), precision)):
+        if operation.get_type_name() != "Constant" or _limits(operation):
+            continue
+        if integers := found(operation.get_data(), precision):
             _store(operation, integers)
     return model
+
+
+def _limits(constant: Any) -> bool:
+    """Whether it says from where on a number becomes another bit: nearly the same limit is another."""
+    return any(each.get_node().get_type_name() == "FakeQuantize" for each in constant.output(0).get_target_inputs())
 
 
 def store_recurrent(model: Any, per_channel: bool) -> Any:

@@ -112,10 +112,12 @@ def _static_int8(model: onnx.ModelProto, precision: Precision, samples: list[Arr
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    from pipeline.export._onnx_packed import known
+
     # The mark of the quantizer's own pre-processing, which is what float_model has done: it warns when it misses it.
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     finer = _fine_entropy() if precision.calibration == "entropy" else nullcontext()
-    with tempfile.TemporaryDirectory() as folder, quiet(), finer:
+    with tempfile.TemporaryDirectory() as folder, quiet(), finer, known(model):
         file = Path(folder) / "int8.onnx"
         quantize_static(
             model,
@@ -141,8 +143,10 @@ def _dynamic_int8(model: onnx.ModelProto, precision: Precision) -> onnx.ModelPro
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    from pipeline.export._onnx_packed import known
+
     model.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet(), known(model):
         file = Path(folder) / "int8.onnx"
         quantize_dynamic(model, file, per_channel=precision.per_channel, reduce_range=True, weight_type=QuantType.QInt8)
         return store_recurrent(strip(onnx.load(file)), precision.per_channel)

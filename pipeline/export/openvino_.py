@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
 from pipeline.export._common import adapter_file, calibration_samples, provenance_json, target_file
 from pipeline.export._onnx_graph import float_model
+from pipeline.export._openvino_packed import extension
 from pipeline.export._openvino_weights import RECURRENT_WEIGHTS, store_found, store_recurrent
 from pipeline.export._quiet import quiet
 from pipeline.export._trace import refusal
+from targets.runtimes import openvino_
 from targets.runtimes._openvino import library
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Openvino:
     Int8 is NNCF on the OpenVINO model with `overflow_fix=ENABLE`: x86 without VNNI saturates sums of 8-bit products, and
     the default, which fixes the first layers only, lost 2 to 4 points of accuracy there. Recurrent operators compute in
     float32 from weights stored as int8: OpenVINO has no int8 kernel for the GRU of torch. Weights on a grid are stored as
-    integers and restored as the file is loaded.
+    integers and restored as the file is loaded. Binary layers are OpenVINO's own BinaryConvolution, which is for x86 alone.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".xml", ".bin")
@@ -79,11 +81,14 @@ def _read(proto: onnx.ModelProto) -> Any:
 
     try:
         with quiet():
+            core.add_extension(extension(proto))
             model = core.read_model(model=proto.SerializeToString(), weights=b"")
             apply_moc_transformations(model, cf=True, smart_reshape=False)
-            return model
     except RuntimeError as error:
         raise Unsupported(refusal("OpenVINO cannot read the graph", error)) from error
+    if why := openvino_.refusal(model):
+        raise Unsupported(why)
+    return model
 
 
 def _static_int8(model: Any, precision: Precision, samples: list[Arrays]) -> Any:

@@ -28,7 +28,8 @@ class Tflite:
     64-bit integers become 32-bit ones, at inputs and outputs too: most runtimes on devices have no others. Int8 is
     ai-edge-quantizer's static w8a8 with float inputs and outputs (LiteRT.js takes no others). Recurrent layers are
     unrolled into primitive operators, so they become int8 too, one scale an operator and time step. Dynamic int8 is its
-    quantizer's dynamic range, which LiteRT's hybrid kernels compute. Weights on a grid are stored as integers.
+    quantizer's dynamic range, which LiteRT's hybrid kernels compute. Weights on a grid are stored as integers. Chains of
+    binary layers are an operator of our own in any precision: LiteRT has it from our kernels' library.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
@@ -40,9 +41,10 @@ class Tflite:
         if model.precision is not None and model.precision.calibration == "entropy":
             raise Unsupported("ai-edge-quantizer sees each sample's smallest and largest value only, which make no entropy")
         from pipeline.export._adapter import beside
+        from pipeline.export._tflite_packed import convertible
 
         graph, adapter = beside(model, graph)
-        content = _convert(graph)
+        content = _convert(convertible(graph))
         if model.precision is not None:
             content = _lowered(content, graph, model.precision, calibration)
         file = target_file(path, ".tflite")
@@ -86,7 +88,9 @@ def _dynamic_int8(content: bytes, precision: Precision) -> bytes:
 
 
 def _static_int8(content: bytes, precision: Precision, samples: list[Arrays]) -> bytes:
-    with quiet():
+    from pipeline.export._tflite_packed import known
+
+    with quiet(), known(content):
         from ai_edge_quantizer import calibrator, quantizer
         from ai_edge_quantizer.utils.qsv_utils import min_max_update
 

@@ -59,7 +59,7 @@ def count(board: Board, root: Path, job: Path, path: list[Path], build: Path) ->
     """
     if reason := unusable(board):
         raise UserError(reason)
-    plugin = _plugin(build)
+    plugin = compiled(build)
     with tempfile.TemporaryDirectory(prefix="edgepress-count-") as name:
         out = Path(name) / "counts"
         environment = {
@@ -77,13 +77,13 @@ def count(board: Board, root: Path, job: Path, path: list[Path], build: Path) ->
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(f"counting instructions failed: {last}")
-        return _counts(out.read_text())
+        return counts(out.read_text())
 
 
-def _counts(text: str) -> dict[int, list[int]]:
+def counts(text: str) -> dict[int, list[int]]:
     """Lines "4 candidate + place, count" -> what each call took beyond a call of nothing.
 
-    >>> _counts("0 100\\n1 110\\n2 200\\n3 260\\n")
+    >>> counts("0 100\\n1 110\\n2 200\\n3 260\\n")
     {0: [50]}
     """
     found = defaultdict[int, list[int]](list)
@@ -104,7 +104,7 @@ def _emulator(board: Board) -> str:
     return board.emulator.removesuffix("-static")
 
 
-def _plugin(build: Path) -> Path:
+def compiled(build: Path) -> Path:
     """The compiled plugin, made again when its source is newer."""
     target = build / "count.so"
     if not target.exists() or target.stat().st_mtime < SOURCE.stat().st_mtime:

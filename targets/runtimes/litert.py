@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from targets.runtimes._base import (
     Arrays,
     Input,
     Predictor,
+    Unsupported,
     fixed_batch,
     installed_version,
     one_line,
@@ -23,6 +25,7 @@ from targets.runtimes._base import (
     refuse,
     why_missing,
 )
+from targets.runtimes._kernels import OPERATOR, library
 
 
 @final
@@ -52,16 +55,25 @@ class LiteRt:
         """An interpreter whose tensors are allocated for the file's own shapes."""
         interpreters = importlib.import_module(self.modules()[1])
         try:
-            interpreter = interpreters.Interpreter(str(files[0]), num_threads=threads)
+            with files[0].open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                ours = delegates(interpreters, content, files)
+            interpreter = interpreters.Interpreter(str(files[0]), num_threads=threads, experimental_delegates=ours)
             interpreter.allocate_tensors()
             # Raises ValueError unless there is exactly one signature.
             signature = interpreter.get_signature_runner()
             details = signature.get_input_details(), signature.get_output_details()
-        except (ValueError, RuntimeError) as error:
+        except Unsupported as error:
+            raise Unsupported(f"{files[0].name}: {error}") from error
+        except (ValueError, RuntimeError, OSError) as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
         loaded = _Interpreter(files[0].name, interpreter, *details)
         loaded.adapt(beside(files))
         return loaded
+
+
+def delegates(interpreters: Any, content: bytes | mmap.mmap, files: list[Path] | None = None) -> list[Any]:
+    """What runs our own operator, where a file asks for it. Unsupported where that is not to be had."""
+    return [] if content.find(OPERATOR) < 0 else [interpreters.load_delegate(library(files or []))]
 
 
 class _Interpreter:

@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any, ClassVar, final
 
 from targets.runtimes._adapter import beside
-from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, installed_version, one_line, refuse, why_missing
+from targets.runtimes._base import (
+    Arrays,
+    Input,
+    Predictor,
+    Unsupported,
+    fixed_batch,
+    installed_version,
+    one_line,
+    refuse,
+    why_missing,
+)
+from targets.runtimes._kernels import OPERATORS, library
 
 
 @final
@@ -42,12 +53,22 @@ class OnnxRuntime:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3  # errors only: warnings go to the stderr of whoever measures
         try:
+            register(options, files[0].read_bytes(), files)
+        except Unsupported as error:
+            raise Unsupported(f"{files[0].name}: {error}") from error
+        try:
             session = onnxruntime.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
         except errors() as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
         loaded = Session(files[0].name, session)
         loaded.adapt(beside(files))
         return loaded
+
+
+def register(options: Any, model: bytes, files: list[Path] | None = None) -> None:
+    """Has a session find our operators where the model asks for them. Unsupported where they are not to be had."""
+    if OPERATORS in model:
+        options.register_custom_ops_library(library(files or []))
 
 
 class Session:

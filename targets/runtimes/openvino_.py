@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,20 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from targets.runtimes._adapter import apart, beside, filled
-from targets.runtimes._base import Arrays, Input, Predictor, fixed_batch, installed_version, one_line, refuse, why_missing
+from targets.runtimes._base import (
+    Arrays,
+    Input,
+    Predictor,
+    Unsupported,
+    fixed_batch,
+    installed_version,
+    one_line,
+    refuse,
+    why_missing,
+)
 from targets.runtimes._openvino import library
+
+X86 = ("x86_64", "amd64", "i686", "i386")
 
 
 @final
@@ -46,12 +59,28 @@ class OpenVino:
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
-            compiled = core.compile_model(core.read_model(*map(str, files[:2])), "CPU", settings)
+            model = core.read_model(*map(str, files[:2]))
+            if why := refusal(model):
+                raise Unsupported(f"{files[0].name}: {why}")
+            compiled = core.compile_model(model, "CPU", settings)
         except (RuntimeError, TypeError) as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
         loaded = Request(files[0].name, compiled)
         loaded.adapt(beside(files))
         return loaded
+
+
+def refusal(model: Any) -> str | None:
+    """Why the CPU plugin cannot run a model here that it runs elsewhere."""
+    here = platform.machine()
+    if here.lower() in X86 or not binary(model):
+        return None
+    return f"OpenVINO's BinaryConvolution computes wrong results on ARM, so its binary layers run on x86 only, and this is {here}"
+
+
+def binary(model: Any) -> bool:
+    """Whether it has layers of +-1."""
+    return any(operation.get_type_name() == "BinaryConvolution" for operation in model.get_ops())
 
 
 class Request:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from targets._sampling import Plan
+from pipeline.bench.kernels import chain, exported
+from targets._sampling import Candidate, MeasureSet, Plan
 from targets.emulator.count import unusable as uncounted
 from targets.emulator.root import BOARDS
+from targets.kernels.build import CROSS, library_for
 from targets.rpi import Rpi
 from tests.targets.emulated import GROUP, HERE
 from tests.targets.prepared import RECIPE, prepare
@@ -44,7 +48,7 @@ def test_a_recipe_goes_to_the_board_and_its_report_says_what_was_had_there(cli, 
     ("device", "version"), [("emulated-pi4", "ai-edge-litert"), ("emulated-pi4-32", "tflite-runtime")], ids=["64", "32"]
 )
 def test_the_board_says_what_torch_says_and_what_integers_say(recipe: Path, tmp_path: Path, device: str, version: str) -> None:
-    there = dict.fromkeys(("litert", "onnxruntime", "openvino")) | {"torch": "not here"}
+    there = dict.fromkeys(("litert", "onnxruntime", "openvino")) | {"torch": "not here", "standalone": "not here"}
     if version == "tflite-runtime":  # all that there is for 32 bits
         there |= dict.fromkeys(("onnxruntime", "openvino"), "not here")
     prepared = prepare(recipe, "rpi", tmp_path, there)
@@ -53,6 +57,24 @@ def test_the_board_says_what_torch_says_and_what_integers_say(recipe: Path, tmp_
         measured = board.measure(list(prepared.sets.values()), tmp_path / "lock", Plan(), lambda *said: None)
     prepared.compare(measured)
     assert {result["environment"]["package"] for result in measured.raw["litert"]} == {version}
+
+
+@pytest.mark.parametrize("device", ["emulated-pi4", "emulated-pi4-32"], ids=["64", "32"])
+def test_layers_of_signs_run_by_kernels_that_come_with_their_file(device: str, tmp_path: Path) -> None:
+    machine, runtimes = ("aarch64", ("onnxruntime", "litert")) if device == "emulated-pi4" else ("armv7l", ("litert",))
+    if library_for(machine) is None:
+        pytest.skip(f"no compiler for {machine}; install it with: apt-get install g++-{CROSS[machine]}")
+    shape, module = (1, 16, 6, 6), chain(16, binary=True)
+    sample = {"x": np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+    sets = [
+        MeasureSet(name, {"binary": Candidate(tuple(exported(name, module, shape, None, tmp_path / name)), sample)})
+        for name in runtimes
+    ]
+    with Rpi(device).reach(lambda line: None) as board:
+        measured = board.measure(sets, tmp_path / "lock", Plan(), lambda *said: None)
+    expected = module(torch.from_numpy(sample["x"])).detach().numpy()
+    for found in measured.outputs:
+        np.testing.assert_array_equal(found["binary"]["y"], expected)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import ClassVar, final
 
 from targets.runtimes._adapter import refuse_beside
-from targets.runtimes._base import Predictor, one_line
+from targets.runtimes._base import Predictor, Unsupported, one_line
 from targets.runtimes._openvino import library
 from targets.runtimes.gpu._base import INTEL, GpuRuntime
-from targets.runtimes.openvino_ import Request
+from targets.runtimes.openvino_ import Request, binary
 
 
 @final
@@ -45,7 +45,12 @@ class OpenVinoGpu(GpuRuntime):
         # Left to itself the plugin computes float32 files in float16.
         settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f16" if self.precision == "fp16" else "f32"}
         try:
-            compiled = core.compile_model(core.read_model(*map(str, files)), self.device, settings)
+            model = core.read_model(*map(str, files))
+            if binary(model):
+                raise Unsupported(
+                    f"{files[0].name}: OpenVINO's BinaryConvolution is known to be right on x86 CPUs only, not on GPUs"
+                )
+            compiled = core.compile_model(model, self.device, settings)
         except (RuntimeError, TypeError) as error:
             raise ValueError(f"{files[0].name}: {one_line(error)}") from error
         return Request(files[0].name, compiled)

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.anatomy import onnx_
 from pipeline.anatomy._parts import coded_bytes, few_values, joined, weight
+from pipeline.compress._binary import binarized
 
 N, K = 32, 64
 X = {"x": np.ones((1, K), np.float32)}
@@ -106,3 +107,18 @@ def test_the_bytes_of_a_code_are_those_of_its_entropy() -> None:
     assert two is not None and many is not None
     assert coded_bytes(two) == pytest.approx(32 * 64 / 8 + 2 * 4) and few_values(two)
     assert coded_bytes(many) == 4 * 64 * 64 and not few_values(many)
+
+
+def test_a_network_of_signs_shows_its_bits_and_its_time(tmp_path: Path) -> None:
+    from torch import nn
+
+    from pipeline.bench.kernels import exported
+
+    layers = [binarized(nn.Conv2d(70, 70, 3, padding=1), "sign"), nn.ReLU(), binarized(nn.Conv2d(70, 6, 1), "sign")]
+    files = exported("onnxruntime", nn.Sequential(*layers).eval(), (1, 70, 5, 5), None, tmp_path / "signs")
+    ran = onnx_.profile(files, {"x": np.ones((1, 70, 5, 5), np.float32)}, 1)
+    assert not isinstance(ran, str)
+    (part,) = [part for part in joined(onnx_.read(files), ran) if part.operator == "Packed"]
+    bits = 70 * 9 * 9 + 6 * 9  # nine bytes a tap, of 70 channels
+    assert (part.bytes, [weight.values.shape for weight in part.weights]) == (bits, [(70, 3, 3, 70), (6, 1, 1, 70)])
+    assert 0 < part.tables < 1000 and part.computed == "int1" and (part.milliseconds or 0) > 0

@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 NO_LOGITS = ("autoencoder", "gru_forecast", "som")
 RECURRENT = "rank 1"
+BETWEEN = "between its first and its last layer the model has no"
 REFUSED = {
     ("gru", "low_rank"): RECURRENT,
     ("gru_classifier", "low_rank"): RECURRENT,
@@ -41,8 +42,9 @@ REFUSED = {
     ("som", "prune_structured"): "som has no unit that could go",
     ("som", "low_rank"): "6400 of 6400 parameters are left",
     ("som", "lora"): "no linear, convolutional or recurrent layer and no embedding",
+    **{(name, "binarize"): BETWEEN for name in ("gcn", "gru", "gru_classifier", "gru_forecast", "lstm", "rbf", "rnn", "som")},
 }
-"""Most parameters of a recurrent model are its gates' and cannot be factorized; centres and prototypes are no layers."""
+"""A recurrent model's weights are mostly its gates', which are neither factorized nor binarized; centres are no layers."""
 SAMPLES = 8
 
 

@@ -26,7 +26,7 @@ def test_a_format_states_its_suffixes_and_its_tolerance(name):
 
 
 def test_every_format_of_the_folder_is_tested_here():
-    assert set(names("format")) == {*FORMATS, "torch"}
+    assert set(names("format")) == {*FORMATS, "c", "torch"}
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -100,7 +100,7 @@ def test_several_inputs_and_outputs_keep_their_names_and_order(form, tmp_path):
     np.testing.assert_allclose(found["scores"], (state + row).sum(-1, keepdims=True), rtol=1e-5)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", [*FORMATS, "c"])
 def test_a_module_that_refuses_its_declared_inputs_is_the_users_error(form, tmp_path):
     graph = Graph(build("cnn"), {"image": TensorSpec((1, 3, 8, 8))}, ("logits",))
     with pytest.raises(UserError, match=r"image: float32 \[1, 3, 8, 8\].*RuntimeError") as caught:
@@ -116,7 +116,7 @@ class Branching(nn.Module):
         return image if image.sum() > 0 else -image
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", [*FORMATS, "c"])
 def test_a_module_that_cannot_be_traced_is_unsupported_in_one_line_without_chatter(form, tmp_path, capfd):
     graph = Graph(Branching(), INPUTS, ("logits",))
     with pytest.raises(Unsupported) as caught:

@@ -13,6 +13,7 @@ from models.tasks.classification import Classification
 from pipeline.coded_file import decode
 from pipeline.core import ParityError, Unsupported
 from pipeline.errors import UserError
+from pipeline.export.onnx_ import Onnx
 from pipeline.sizes import bundle_bytes, coded_path, file_bytes
 from pipeline.steps import export
 
@@ -92,6 +93,18 @@ def test_a_quantized_file_is_judged_by_its_metric(step, trained, monkeypatch: py
         step("export", int8, format="onnx", runtime="onnxruntime")
     with pytest.raises(Unsupported, match="torch eager runs float32"):
         step("export", int8, format="torch", runtime="torch")
+
+
+def test_a_binary_file_whose_signs_turn_is_judged_by_its_metric(step, trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum in another order may come to the other side of a threshold: no wrong file, and no reason to ship another model."""
+    options = {"layers": ["*"], "epochs": 1}
+    binary = step("compress", trained, trained, technique={"kind": "technique", "name": "binarize", "options": options})
+    assert step("export", binary, format="onnx", runtime="onnxruntime").facts["parity"]["metric_drop"] is None
+    monkeypatch.setattr(Onnx, "tolerance", -1.0)
+    made = step("export", binary, format="onnx", runtime="onnxruntime")
+    assert made.facts["parity"]["ok"] and made.facts["parity"]["metric_drop"] == 0
+    with pytest.raises(ParityError, match="outputs differ"):
+        step("export", trained, format="onnx", runtime="onnxruntime")
 
 
 UNJUDGED = (
