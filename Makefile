@@ -15,7 +15,7 @@ RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
 # Each is remade with the preset that its recipe names. The last one's page is the README's picture.
 PUBLISHED := $(filter-out lenet5_mnist digits mnist,$(sort $(basename $(notdir $(wildcard pipeline/recipes/*.toml))))) digits mnist
 
-.PHONY: demo help setup cpu gpu rpi phone web emulated-pi coverage compare test check format published bench-measure bench-som clean debian
+.PHONY: demo help setup cpu gpu rpi phone web emulated-pi coverage compare test check format published bench-measure bench-arm bench-kernels bench-som kernels clean debian
 
 demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
 	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
@@ -71,13 +71,14 @@ format: setup ## Mend what ruff can mend
 	@$(RUN) -m ruff format --quiet . && $(RUN) -m ruff check --quiet --fix .
 
 # A program, and the package that brings it: what each is for is said where it is missing.
-DEBIAN := chromium:chromium sshd:openssh-server qemu-aarch64-static:qemu-user-static qemu-aarch64:qemu-user cc:gcc adb:adb
+DEBIAN := chromium:chromium sshd:openssh-server qemu-aarch64-static:qemu-user-static qemu-aarch64:qemu-user cc:gcc c++:g++ adb:adb \
+  aarch64-linux-gnu-g++:g++-aarch64-linux-gnu arm-linux-gnueabihf-g++:g++-arm-linux-gnueabihf
 
 debian: ## Debian packages that the tests use: installed as root, named elsewhere
 	@missing=""; PATH="$$PATH:/usr/sbin"; for each in $(DEBIAN); do command -v "$${each%%:*}" >/dev/null 2>&1 || missing="$$missing $${each##*:}"; done; \
 	[ -z "$$missing" ] || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	  echo "installing$$missing"; apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
-	else echo "not installed:$$missing; the tests of the report page and of the emulated board that need them will be skipped (apt-get install$$missing)"; fi
+	else echo "not installed:$$missing; the tests of the report page, of the emulated board and of kernels for ARM that need them will be skipped (apt-get install$$missing)"; fi
 
 published: setup ## Remake reports/published/ (hours; resumes where it stopped) and the README's tables and picture
 	@for name in $(PUBLISHED); do echo "publishing $$name"; \
@@ -90,8 +91,17 @@ published: setup ## Remake reports/published/ (hours; resumes where it stopped) 
 bench-measure: setup ## How well the measuring measures: build/bench/measure.json
 	@$(RUN) -m pipeline.bench.measure
 
+bench-arm: setup ## Instructions of a network of bits and of floats on emulated ARM: build/bench/arm.json
+	@$(RUN) -m pipeline.bench.arm
+
+bench-kernels: setup ## Networks of +-1 beside float32 and int8 in every runtime, and the ceiling: build/bench/kernels.json (5 minutes)
+	@$(RUN) -m pipeline.bench.kernels $(FLAGS)
+
 bench-som: setup ## Our self-organizing map beside MiniSom's: build/bench/som.json
 	@$(RUN) -m pipeline.bench.som
+
+kernels: setup ## Compile the kernels of binary networks with this machine's compiler (done on first use, too)
+	@$(RUN) -m targets.kernels.build
 
 clean: ## Remove what runs made (not .venv)
 	rm -rf build

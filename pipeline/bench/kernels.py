@@ -1,0 +1,339 @@
+"""Are networks of +-1 really faster? `python -m pipeline.bench.kernels` times them beside the same ones in float32 and int8.
+
+Chains of four 3x3 convolutions, one thread, one sample, and a whole network (VGG-Small, whose first and last layers are float32).
+All that is compared is called in turns in one run, so that ratios hold on a busy machine, too. Beside them stands what this
+machine could do at most: how many products of +-1 it counts while it multiplies one pair of floats, both from registers alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from pipeline.core import Array, Arrays, Domain, Facts, Graph, Json, Model, Precision, Predict, Spec, TensorSpec
+from pipeline.files import write_atomic
+from pipeline.measure import paired_ratio
+from pipeline.places import measuring_lock
+from pipeline.registry import ROOT, find
+from targets.device import host
+from targets.device.job import Sampling
+from targets.device.sampling import Call, interleaved, no_collection, warm
+from targets.kernels.layer import instruction_sets, loaded
+from targets.kernels.network import Network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SAMPLING = Sampling(warmup=2, rounds=25)
+CHANNELS, SIZES, LAYERS = (64, 128, 256), (14, 28, 56), 4
+INT8 = Precision("static", calibration_samples=8)
+RIVALS = (("onnxruntime", None), ("onnxruntime", INT8), ("litert", None), ("openvino", None), ("openvino", INT8))
+WIDE = 128
+"""Channels from which on the aims hold: below, what surrounds the products weighs as much as they do."""
+AIMS = {"times_fp32": 6.5, "times_int8": 3.3}
+AIM_BYTES, AIM_WHOLE = 25, 5
+
+
+@dataclass
+class Contender:
+    """One file, or one instruction set of ours, in a run."""
+
+    name: str
+    call: Call
+    files: list[Path] = field(default_factory=list)
+    bytes: int = 0
+    """On disk."""
+    peak_bytes: int = 0
+    """By how much a fresh process grew that loaded it and called it twice, its libraries not counted."""
+
+
+def chain(channels: int, binary: bool) -> nn.Module:
+    """LAYERS convolutions of 3x3, of +-1 or with ReLU between them."""
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    for _ in range(LAYERS):
+        layers += _layer(nn.Conv2d(channels, channels, 3, padding=1), binary)
+    return nn.Sequential(*layers).eval()
+
+
+def vgg_small(binary: bool) -> nn.Module:
+    """Six convolutions and a linear layer for images of 3x32x32 (Zhang et al. 2018, "LQ-Nets", arXiv:1807.10029); the first and
+    the last stay real."""
+    from torch import nn
+
+    layers: list[nn.Module] = [nn.Conv2d(3, 128, 3, padding=1), nn.ReLU()]
+    for before, after, pooled in ((128, 128, True), (128, 256, False), (256, 256, True), (256, 512, False), (512, 512, True)):
+        layers += _layer(nn.Conv2d(before, after, 3, padding=1), binary)
+        layers += [nn.MaxPool2d(2)] if pooled else []
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512 * 4 * 4, 10)).eval()
+
+
+def _layer(convolution: Any, binary: bool) -> list[nn.Module]:
+    """With random weights that keep the scale (He et al. 2015) and, where it is binary, a norm as after a training."""
+    import torch
+    from torch import nn
+
+    from pipeline.compress._binary import binarized
+
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    if not binary:
+        return [convolution, nn.ReLU()]
+    layer = binarized(convolution, "sign")
+    for numbers in (layer.norm.weight, layer.norm.bias, layer.norm.running_mean):
+        torch.nn.init.normal_(numbers)  # type: ignore[arg-type]  # a running mean is a tensor
+    return [layer]
+
+
+def exported(runtime: str, module: nn.Module, shape: tuple[int, ...], precision: Precision | None, path: Path) -> list[Path]:
+    """The module as a file of the runtime."""
+    graph = Graph(module, {"x": TensorSpec(shape)}, ("y",))
+    model = Model(Spec("model", "bench"), Domain("bench", graph.inputs, 0), module, Facts(0, 0), precision)
+    samples = [{"x": sample} for sample in np.random.default_rng(0).standard_normal((8, *shape), np.float32)]
+    form = find("format", find("runtime", runtime).format)()
+    files: list[Path] = form.export(model, graph, path, samples, {})
+    return files
+
+
+def contenders(make: Any, shape: tuple[int, ...], folder: Path) -> Iterator[Contender]:
+    """Every rival, our operator in ONNX Runtime and, for a network of +-1 alone, our library itself with each instruction set."""
+    import torch
+    from torch import nn
+
+    from pipeline.compress._binary import Binary
+
+    sample = {"x": np.random.default_rng(1).standard_normal(shape).astype(np.float32)}
+    torch.manual_seed(0)
+    real, binary = make(binary=False), make(binary=True)
+    for runtime, precision in (*RIVALS, ("onnxruntime", "packed")):
+        name = f"{runtime} {'packed' if precision == 'packed' else 'int8' if precision else 'fp32'}"
+        module, asked = (binary, None) if isinstance(precision, str) else (real, precision)
+        files = exported(runtime, module, shape, asked, folder / name.replace(" ", "_"))
+        yield Contender(name, Call(find("runtime", runtime)().load(files, threads=1), sample), files)
+    if isinstance(binary, nn.Sequential) and all(isinstance(layer, Binary) for layer in binary):
+        from pipeline.export._packed import stages
+        from targets.kernels.network import write
+
+        file = folder / "chain.epbn"
+        file.write_bytes(write(stages(list(binary), (shape[1], shape[2], shape[3]))))
+        for instruction_set in fast():
+            yield Contender(f"packed {instruction_set}", Call(_packed(file, instruction_set), sample), [file])
+
+
+def fast() -> list[str]:
+    """The instruction sets that are there to be fast: not the plain one, where there is another."""
+    return [name for name in instruction_sets() if name != "scalar"] or ["scalar"]
+
+
+def _packed(file: Path, instruction_set: str) -> Predict:
+    network = Network(file.read_bytes(), instruction_set)
+
+    def predict(inputs: Arrays) -> Arrays:
+        return {"y": network(inputs["x"])}
+
+    return predict
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+import numpy as np
+name, shape, files = sys.argv[1], tuple(map(int, sys.argv[2].split("x"))), [Path(each) for each in sys.argv[3:]]
+from pipeline.registry import find
+from targets.device.runner import peak_bytes
+if name.startswith("packed"):
+    from pipeline.bench.kernels import _packed
+    from targets.kernels.layer import loaded
+    loaded()
+    load = lambda: _packed(files[0], name.split()[1])
+else:
+    runtime = find("runtime", name.split()[0])()
+    for module in runtime.modules():
+        __import__(module)
+    load = lambda: runtime.load(files, 1)
+sample = {"x": np.zeros(shape, np.float32)}
+before = peak_bytes()
+predict = load()
+for _ in range(2):
+    predict(sample)
+print(peak_bytes() - before)
+"""
+
+
+def weigh(contender: Contender, shape: Sequence[int]) -> None:
+    """Notes the file's bytes and the memory that it takes."""
+    contender.bytes = sum(file.stat().st_size for file in contender.files)
+    command = [sys.executable, "-c", MEMORY, contender.name, "x".join(map(str, shape)), *map(str, contender.files)]
+    contender.peak_bytes = int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+
+def timed(found: Sequence[Contender]) -> dict[str, Array]:
+    """Nanoseconds [1, rounds] of each, called in turns."""
+    calls = {contender.name: contender.call for contender in found}
+    with no_collection():
+        warm(calls, SAMPLING.warmup)
+        rounds = interleaved(calls, SAMPLING, random.Random(0))
+    return {name: np.array([[each[name] for each in rounds]]) for name in calls}
+
+
+def compared(found: Sequence[Contender], times: dict[str, Array], ours: str, **where: Any) -> Iterator[Json]:
+    """How many times as long as `ours` each runtime takes in float32 and in int8, with the interval (95 %) of the first."""
+    known = {contender.name: contender for contender in found}
+    for runtime in dict.fromkeys(name for name, _ in RIVALS):
+        fp32, int8 = (f"{runtime} {kind}" for kind in ("fp32", "int8"))
+        ratio = paired_ratio(times[fp32], times[ours])
+        yield {
+            **where,
+            "runtime": runtime,
+            "binary": ours,
+            "times_fp32": ratio.ratio,
+            "low": ratio.low,
+            "high": ratio.high,
+            "times_int8": paired_ratio(times[int8], times[ours]).ratio if int8 in times else None,
+            "ms": float(np.median(times[ours])) / 1e6,
+            **{f"{kind}_{what}": getattr(known[name], kind) for kind in ("bytes", "peak_bytes")
+               for what, name in (("fp32", fp32), ("int8", int8), ("binary", ours)) if name in known},
+        }  # fmt: skip
+
+
+def ceilings() -> dict[str, Json]:
+    """Of each instruction set: products of +-1 and of floats a nanosecond, one thread, registers alone, and their ratio."""
+    import ctypes
+
+    library, found = loaded(), {}
+    library.ep_peak.restype, library.ep_peak.argtypes = ctypes.c_double, [ctypes.c_char_p, ctypes.POINTER(ctypes.c_double)]
+    for name in instruction_sets():
+        floats = ctypes.c_double()
+        bits = library.ep_peak(name.encode(), ctypes.byref(floats))
+        if bits:
+            found[name] = {"binary_per_ns": bits, "fp32_per_ns": floats.value, "times_fp32": bits / floats.value}
+    return found
+
+
+def study(channels: Sequence[int], sizes: Sequence[int], folder: Path, console: Console) -> Json:
+    """Every chain, then the whole network."""
+    rows: list[Json] = []
+    shapes = [(width, size) for width in channels for size in sizes]
+    for width, size in track(shapes, description="chains", console=console):
+        shape = (1, width, size, size)
+        scratch = folder / f"{width}_{size}"
+        scratch.mkdir()
+        found = list(contenders(lambda binary, width=width: chain(width, binary), shape, scratch))
+        times = timed(found)
+        for contender in found:
+            weigh(contender, shape)
+        for instruction_set in fast():
+            rows += compared(found, times, f"packed {instruction_set}", channels=width, size=size)
+        rows += compared(found, times, "onnxruntime packed", channels=width, size=size)
+    return {"results": rows, "whole_network": whole_network(folder), "ceiling": ceilings()}
+
+
+def whole_network(folder: Path) -> list[Json]:
+    """VGG-Small, whose chain of +-1 is one operator in ONNX Runtime."""
+    shape = (1, 3, 32, 32)
+    found = list(contenders(vgg_small, shape, folder))
+    times = timed(found)
+    for contender in found:
+        weigh(contender, shape)
+    return list(compared(found, times, "onnxruntime packed", network="vgg_small"))
+
+
+def medians(rows: Sequence[Json], ours: str) -> Json:
+    """Of the chains that are wide enough for the aims, over all runtimes."""
+    wide = [row for row in rows if row["binary"] == ours and row["channels"] >= WIDE]
+    known = {aim: [row[aim] for row in wide if row[aim] is not None] for aim in AIMS}
+    return {aim: float(np.median(values)) for aim, values in known.items() if values}
+
+
+def table(summary: Json) -> Table:
+    """What a person reads: each net and each way of ours, and how many times as long the others take."""
+    ceiling = ", ".join(f"{name} {each['times_fp32']:.1f}x" for name, each in summary["ceiling"].items())
+    rows = Table(
+        title="Times as long as in +-1 (one thread, one sample)", caption=f"fp32, at most, from registers alone: {ceiling}"
+    )
+    for heading in ("net", "in +-1 by", "ms"):
+        rows.add_column(heading)
+    for runtime, precision in RIVALS:
+        rows.add_column(f"{runtime} {'int8' if precision else 'fp32'}", justify="right")
+    rows.add_column("file", justify="right")
+    rows.add_column("memory, MB", justify="right")
+    nets: dict[tuple[str, str], dict[str, Json]] = {}
+    for row in (*summary["results"], *summary["whole_network"]):
+        nets.setdefault((row.get("network") or f"{row['channels']} ch, {row['size']} px", row["binary"]), {})[row["runtime"]] = (
+            row
+        )
+    for (net, ours), found in nets.items():
+        cells = [_times(found[runtime], precision) for runtime, precision in RIVALS]
+        first = found["onnxruntime"]
+        smaller = f"{first['bytes_fp32'] / first['bytes_binary']:.1f}x less"
+        memory = f"{first['peak_bytes_binary'] / 1e6:.1f} of {first['peak_bytes_fp32'] / 1e6:.1f}"
+        rows.add_row(net, ours, f"{first['ms']:.3f}", *cells, smaller, memory)
+    return rows
+
+
+def _times(row: Json, precision: Precision | None) -> str:
+    return f"{row['times_int8']:.1f}" if precision else f"{row['times_fp32']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+
+
+def verdicts(summary: Json) -> Table:
+    """The aims, and what was found."""
+    rows = Table(title=f"Medians of the chains of {WIDE} channels and more")
+    for heading in ("binary by", "aim", "found", ""):
+        rows.add_column(heading)
+    for ours, found in summary["medians"].items():
+        for aim, value in found.items():
+            wanted = AIMS[aim]
+            rows.add_row(ours, f"{aim.replace('times_', '')}: {wanted:g}x", f"{value:.2f}x", _met(value >= wanted))
+    for row in summary["whole_network"]:
+        met = _met(row["times_fp32"] >= AIM_WHOLE)
+        rows.add_row("onnxruntime packed", f"vgg_small, {row['runtime']} fp32: {AIM_WHOLE}x", f"{row['times_fp32']:.2f}x", met)
+    least = min(row["bytes_fp32"] / row["bytes_binary"] for row in summary["results"] if row["binary"] != "onnxruntime packed")
+    rows.add_row("packed", f"bytes on disk: {AIM_BYTES}x fewer", f"{least:.1f}x", _met(least >= AIM_BYTES))
+    return rows
+
+
+def _met(met: bool) -> str:
+    return "[green]met[/]" if met else "[red]missed[/]"
+
+
+def main() -> None:
+    """Runs the study, prints its tables, writes its JSON."""
+    from filelock import FileLock
+
+    parser = argparse.ArgumentParser(prog="python -m pipeline.bench.kernels", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/kernels.json")
+    parser.add_argument("--channels", type=int, nargs="+", default=CHANNELS)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="pixels of a side")
+    given = parser.parse_args()
+    console, start, before = Console(), time.monotonic(), host.state()
+    lock: Path = measuring_lock()
+    with tempfile.TemporaryDirectory() as folder, FileLock(lock):
+        summary = study(given.channels, given.sizes, Path(folder), console)
+    ours = dict.fromkeys(row["binary"] for row in summary["results"])
+    summary["medians"] = {name: medians(summary["results"], name) for name in ours}
+    summary["host"] = {**host.facts(), "python": platform.python_version(), "state_before": before, "state_after": host.state()}
+    summary["versions"] = {name: find("runtime", name)().version() for name in dict.fromkeys(name for name, _ in RIVALS)}
+    summary["seconds"] = time.monotonic() - start
+    write_atomic(given.out, json.dumps(summary, indent=1).encode())
+    console.print(table(summary))
+    console.print(verdicts(summary))
+    console.print(f"{summary['seconds']:.0f} s; written to {given.out}")
+
+
+if __name__ == "__main__":
+    main()
