@@ -3,12 +3,16 @@
 Chains of four 3x3 convolutions, one thread, one sample, and a whole network (VGG-Small, whose first and last layers are float32).
 All that is compared is called in turns in one run, so that ratios hold on a busy machine, too. Beside them stands what this
 machine could do at most: how many products of +-1 it counts while it multiplies one pair of floats, both from registers alone.
+
+The runtimes use the widest instructions that they find. What a narrower set of ours gains on a machine that has no wider one is
+seen only beside a rival that is held to the same: oneDNN, which computes OpenVINO's convolutions, can be.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import random
 import subprocess
@@ -43,6 +47,8 @@ SAMPLING = Sampling(warmup=2, rounds=25)
 CHANNELS, SIZES, LAYERS = (64, 128, 256), (14, 28, 56), 4
 INT8 = Precision("static", calibration_samples=8)
 RIVALS = (("onnxruntime", None), ("onnxruntime", INT8), ("litert", None), ("openvino", None), ("openvino", INT8))
+HELD, HOLD = "openvino", "ONEDNN_MAX_CPU_ISA"
+"""The runtime that can be held to an instruction set, and the variable that does it, before it is loaded."""
 WIDE = 128
 """Channels from which on the aims hold: below, what surrounds the products weighs as much as they do."""
 AIMS = {"times_fp32": 6.5, "times_int8": 3.3}
@@ -110,8 +116,11 @@ def exported(runtime: str, module: nn.Module, shape: tuple[int, ...], precision:
     return files
 
 
-def contenders(make: Any, shape: tuple[int, ...], folder: Path) -> Iterator[Contender]:
-    """Every rival, our operator in ONNX Runtime and, for a network of +-1 alone, our library itself with each instruction set."""
+def contenders(make: Any, shape: tuple[int, ...], folder: Path, held_to: str | None) -> Iterator[Contender]:
+    """Every rival, our operator in ONNX Runtime and, for a network of +-1 alone, our library itself with each instruction set.
+
+    Held to one instruction set: the rival that can be, and our library with that set.
+    """
     import torch
     from torch import nn
 
@@ -120,7 +129,8 @@ def contenders(make: Any, shape: tuple[int, ...], folder: Path) -> Iterator[Cont
     sample = {"x": np.random.default_rng(1).standard_normal(shape).astype(np.float32)}
     torch.manual_seed(0)
     real, binary = make(binary=False), make(binary=True)
-    for runtime, precision in (*RIVALS, ("onnxruntime", "packed")):
+    rivals = [each for each in RIVALS if each[0] == HELD] if held_to else [*RIVALS, ("onnxruntime", "packed")]
+    for runtime, precision in rivals:
         name = f"{runtime} {'packed' if precision == 'packed' else 'int8' if precision else 'fp32'}"
         module, asked = (binary, None) if isinstance(precision, str) else (real, precision)
         files = exported(runtime, module, shape, asked, folder / name.replace(" ", "_"))
@@ -131,7 +141,7 @@ def contenders(make: Any, shape: tuple[int, ...], folder: Path) -> Iterator[Cont
 
         file = folder / "chain.epbn"
         file.write_bytes(write(stages(list(binary), (shape[1], shape[2], shape[3]))))
-        for instruction_set in fast():
+        for instruction_set in [held_to] if held_to else fast():
             yield Contender(f"packed {instruction_set}", Call(_packed(file, instruction_set), sample), [file])
 
 
@@ -194,7 +204,7 @@ def timed(found: Sequence[Contender]) -> dict[str, Array]:
 def compared(found: Sequence[Contender], times: dict[str, Array], ours: str, **where: Any) -> Iterator[Json]:
     """How many times as long as `ours` each runtime takes in float32 and in int8, with the interval (95 %) of the first."""
     known = {contender.name: contender for contender in found}
-    for runtime in dict.fromkeys(name for name, _ in RIVALS):
+    for runtime in dict.fromkeys(name for name, _ in RIVALS if f"{name} fp32" in times):
         fp32, int8 = (f"{runtime} {kind}" for kind in ("fp32", "int8"))
         ratio = paired_ratio(times[fp32], times[ours])
         yield {
@@ -225,39 +235,58 @@ def ceilings() -> dict[str, Json]:
     return found
 
 
-def study(channels: Sequence[int], sizes: Sequence[int], folder: Path, console: Console) -> Json:
-    """Every chain, then the whole network."""
+def study(
+    channels: Sequence[int], sizes: Sequence[int], folder: Path, console: Console, held_to: str | None = None
+) -> list[Json]:
+    """Every chain."""
     rows: list[Json] = []
     shapes = [(width, size) for width in channels for size in sizes]
-    for width, size in track(shapes, description="chains", console=console):
+    for width, size in track(shapes, description=f"chains, held to {held_to}" if held_to else "chains", console=console):
         shape = (1, width, size, size)
         scratch = folder / f"{width}_{size}"
         scratch.mkdir()
-        found = list(contenders(lambda binary, width=width: chain(width, binary), shape, scratch))
+        found = list(contenders(lambda binary, width=width: chain(width, binary), shape, scratch, held_to))
         times = timed(found)
         for contender in found:
             weigh(contender, shape)
-        for instruction_set in fast():
-            rows += compared(found, times, f"packed {instruction_set}", channels=width, size=size)
-        rows += compared(found, times, "onnxruntime packed", channels=width, size=size)
-    return {"results": rows, "whole_network": whole_network(folder), "ceiling": ceilings()}
+        for ours in [name for name in times if "packed" in name]:
+            rows += compared(found, times, ours, channels=width, size=size, held_to=held_to)
+    return rows
+
+
+def held_study(given: argparse.Namespace, held_to: str, folder: Path) -> list[Json]:
+    """Every chain in a process of its own, whose rival is held to the instruction set."""
+    out = folder / f"{held_to}.json"
+    command = [sys.executable, "-m", "pipeline.bench.kernels", "--held-to", held_to, "--out", str(out)]
+    command += ["--channels", *map(str, given.channels), "--sizes", *map(str, given.sizes)]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, HOLD: held_to.upper()}, check=True)
+    rows: list[Json] = json.loads(out.read_text())
+    return rows
 
 
 def whole_network(folder: Path) -> list[Json]:
     """VGG-Small, whose chain of +-1 is one operator in ONNX Runtime."""
     shape = (1, 3, 32, 32)
-    found = list(contenders(vgg_small, shape, folder))
+    found = list(contenders(vgg_small, shape, folder, None))
     times = timed(found)
     for contender in found:
         weigh(contender, shape)
     return list(compared(found, times, "onnxruntime packed", network="vgg_small"))
 
 
-def medians(rows: Sequence[Json], ours: str) -> Json:
-    """Of the chains that are wide enough for the aims, over all runtimes."""
-    wide = [row for row in rows if row["binary"] == ours and row["channels"] >= WIDE]
-    known = {aim: [row[aim] for row in wide if row[aim] is not None] for aim in AIMS}
-    return {aim: float(np.median(values)) for aim, values in known.items() if values}
+def medians(rows: Sequence[Json]) -> dict[str, Json]:
+    """Of each way of ours, of the chains that are wide enough for the aims, over all runtimes."""
+    found = dict[str, Json]()
+    for ours in dict.fromkeys(map(way, rows)):
+        wide = [row for row in rows if way(row) == ours and row["channels"] >= WIDE]
+        known = {aim: [row[aim] for row in wide if row[aim] is not None] for aim in AIMS}
+        found[ours] = {aim: float(np.median(values)) for aim, values in known.items() if values}
+    return found
+
+
+def way(row: Json) -> str:
+    """What of ours is compared, and what the rivals may use."""
+    return f"{row['binary']}, rival too" if row.get("held_to") else str(row["binary"])
 
 
 def table(summary: Json) -> Table:
@@ -274,12 +303,11 @@ def table(summary: Json) -> Table:
     rows.add_column("memory, MB", justify="right")
     nets: dict[tuple[str, str], dict[str, Json]] = {}
     for row in (*summary["results"], *summary["whole_network"]):
-        nets.setdefault((row.get("network") or f"{row['channels']} ch, {row['size']} px", row["binary"]), {})[row["runtime"]] = (
-            row
-        )
+        net = row.get("network") or f"{row['channels']} ch, {row['size']} px"
+        nets.setdefault((net, way(row)), {})[row["runtime"]] = row
     for (net, ours), found in nets.items():
-        cells = [_times(found[runtime], precision) for runtime, precision in RIVALS]
-        first = found["onnxruntime"]
+        cells = [_times(found[runtime], precision) if runtime in found else "" for runtime, precision in RIVALS]
+        first = next(iter(found.values()))
         smaller = f"{first['bytes_fp32'] / first['bytes_binary']:.1f}x less"
         memory = f"{first['peak_bytes_binary'] / 1e6:.1f} of {first['peak_bytes_fp32'] / 1e6:.1f}"
         rows.add_row(net, ours, f"{first['ms']:.3f}", *cells, smaller, memory)
@@ -319,13 +347,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/kernels.json")
     parser.add_argument("--channels", type=int, nargs="+", default=CHANNELS)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="pixels of a side")
+    parser.add_argument(
+        "--held-to", metavar="SET", help=f"only this instruction set and {HELD}; {HOLD} is to hold it to the same"
+    )
     given = parser.parse_args()
     console, start, before = Console(), time.monotonic(), host.state()
+    if given.held_to:
+        with tempfile.TemporaryDirectory() as name:
+            rows = study(given.channels, given.sizes, Path(name), console, given.held_to)
+        given.out.write_text(json.dumps(rows))
+        return
     lock: Path = measuring_lock()
-    with tempfile.TemporaryDirectory() as folder, FileLock(lock):
-        summary = study(given.channels, given.sizes, Path(folder), console)
-    ours = dict.fromkeys(row["binary"] for row in summary["results"])
-    summary["medians"] = {name: medians(summary["results"], name) for name in ours}
+    with tempfile.TemporaryDirectory() as name, FileLock(lock):
+        folder = Path(name)
+        rows = study(given.channels, given.sizes, folder, console)
+        for instruction_set in fast()[1:]:  # what is fastest here is compared with the fastest already
+            rows += held_study(given, instruction_set, folder)
+        summary: Json = {"results": rows, "whole_network": whole_network(folder), "ceiling": ceilings()}
+    summary["medians"] = medians(rows)
     summary["host"] = {**host.facts(), "python": platform.python_version(), "state_before": before, "state_after": host.state()}
     summary["versions"] = {name: find("runtime", name)().version() for name in dict.fromkeys(name for name, _ in RIVALS)}
     summary["seconds"] = time.monotonic() - start
