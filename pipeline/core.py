@@ -230,6 +230,8 @@ class Facts:
     """As the runtime's file stores it."""
     coded_bits: float = 32
     """As it travels, at best: the entropy of what the weights are."""
+    binary_macs: int = 0
+    """Of the multiply-accumulates those of +-1."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
@@ -97,6 +98,25 @@ class BinaryConv2d(Binary):
         """[N, outputs, H', W']."""
         sums = functional.conv2d(self.inputs(x), self.signs(), None, self.stride, self.pad, 1, self.groups)
         return sums * self.scale[:, None, None] + self.bias[:, None, None]
+
+
+def products(layers: Iterable[Binary], run: Callable[[], object]) -> int:
+    """Multiply-accumulates of +-1, a sample, of what is run."""
+    found = 0
+
+    def count(layer: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        nonlocal found
+        assert isinstance(layer, Binary)
+        found += output[0].numel() * layer.weight[0].numel()
+
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
 
 
 def binarizable(layer: nn.Module) -> bool:

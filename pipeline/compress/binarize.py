@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 MOMENTUM = "momentum"
+TIMES = 6.5
+"""So many products of +-1 in the time of one of floats: what the kernels aim at; `make bench-kernels` says what they reach."""
 HALF = 0.5
 """Of a progressive training: so long the weights stay real."""
 
@@ -77,7 +79,7 @@ class Binarize(Technique):
         """The binarized and trained model, whose binary weights are stored as +-1."""
         import torch
 
-        from pipeline.compress._binary import binarizable, binarized, sign
+        from pipeline.compress._binary import binarizable, binarized, products, sign
         from pipeline.train import fit, tuning
 
         family, module = model.family.build(), copy.deepcopy(model.module)
@@ -105,11 +107,21 @@ class Binarize(Technique):
                 delattr(layer, MOMENTUM)
         record = {"layers": chosen, "estimator": self.estimator}
         surgery = (*model.surgery, {"technique": "binarize", "record": record})
-        return replace(model, module=module, surgery=surgery, facts=measure(family.graphs(module, model.domain)))
+        signs = sum(layer.weight.numel() for layer in binary)
+        size = measure(family.graphs(module.eval(), model.domain))
+        bits = model.facts.weight_bits + (1 - model.facts.weight_bits) * signs / size.parameters
+        counted = products(binary, lambda: family.forward(module, batch))
+        facts = replace(size, weight_bits=bits, binary_macs=model.facts.binary_macs + counted)
+        return replace(model, module=module, surgery=surgery, facts=facts)
 
     def promise(self, before: Facts, after: Facts) -> Promise:
-        """Nothing, until kernels for bits run the layers."""
-        return Promise(1.0, 1.0, ("bundle",))
+        """A bit a weight of +-1; of the time of its products the part that the kernels are made to take."""
+        faster = after.binary_macs - before.binary_macs
+        return Promise(
+            after.parameters * after.weight_bits / (before.parameters * before.weight_bits),
+            1 - (1 - 1 / TIMES) * faster / after.macs,
+            ("file", "bundle", "latency where our kernels run"),
+        )
 
     def replay(self, module: torch.nn.Module, record: Json, domain: Domain) -> torch.nn.Module:
         """Puts binary layers in the places of the layers; `record` is {"layers": [name, ...], "estimator"}."""

@@ -33,9 +33,11 @@ class QuantizeDynamic(Technique):
     def apply(self, model: Model, context: Context) -> Model:
         """Sets the precision; the float weights stay as they are."""
         return replace(
-            model, precision=Precision("dynamic", per_channel=self.per_channel), facts=replace(model.facts, weight_bits=8)
+            model,
+            precision=Precision("dynamic", per_channel=self.per_channel),
+            facts=replace(model.facts, weight_bits=min(8, model.facts.weight_bits)),
         )
 
     def promise(self, before: Facts, after: Facts) -> Promise:
-        """A quarter of the bytes; less time only where matrices are large."""
-        return Promise(0.25, 0.7, ("file", "bundle", "latency of large matrix products"))
+        """The bytes of 8 bits a weight; less time only where matrices are large."""
+        return Promise(after.weight_bits / before.weight_bits, 0.7, ("file", "bundle", "latency of large matrix products"))

@@ -23,9 +23,9 @@ def run(task: Json, inputs: list[Input], folder: Path, tools: Tools) -> Json:
     compressed = technique.apply(model, context)
     family = compressed.family.build()
     graphs = family.graphs(compressed.module, data.domain)
-    bits = compressed.facts.weight_bits
-    travels = min(bits, facts.coded_bits(graphs))
-    compressed = replace(compressed, facts=replace(facts.measure(graphs), weight_bits=bits, coded_bits=travels))
+    size, travels = facts.measure(graphs), min(compressed.facts.weight_bits, facts.coded_bits(graphs))
+    measured = replace(compressed.facts, parameters=size.parameters, macs=size.macs, coded_bits=travels)
+    compressed = replace(compressed, facts=measured)
     noted = {name: value for said in compressed.history[len(model.history) :] for name, value in said.items()}
     compressed = replace(compressed, history=model.history)
     compressed = compressed.after({**noted, "step": chosen.name, "options": chosen.options, "device": task["device"]})

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.compress import _binary as binary
-from pipeline.compress.binarize import Binarize
+from pipeline.compress.binarize import TIMES, Binarize
+from pipeline.compress.quantize_static import QuantizeStatic
 from pipeline.core import Context, Model, Outlook, Unsupported
 from pipeline.errors import UserError
 
@@ -76,6 +77,20 @@ def test_the_first_and_the_last_layer_stay_real_unless_they_are_named(untrained:
     assert Binarize(epochs=1, layers=("*",)).apply(model, context).surgery[-1]["record"]["layers"] == names
     with pytest.raises(Unsupported, match="between its first and its last layer the model has no"):
         Binarize(epochs=1).apply(untrained("mlp", hidden=(8,)), context)
+
+
+def test_it_promises_a_bit_a_weight_and_the_time_of_the_products_that_stay_real(untrained: Build, context: Context) -> None:
+    model = untrained("mlp", hidden=(40, 60, 8))
+    made = Binarize(epochs=1).apply(model, context)
+    signs = 40 * 60 + 60 * 8
+    assert made.facts.binary_macs == signs
+    promise = Binarize(epochs=1).promise(model.facts, made.facts)
+    stored = 32 * (made.facts.parameters - signs) + signs
+    assert promise.file_ratio == pytest.approx(stored / (32 * model.facts.parameters))
+    real = made.facts.macs - signs
+    assert promise.latency_ratio == pytest.approx((real + signs / TIMES) / made.facts.macs)
+    then = QuantizeStatic().apply(made, context).facts
+    assert then.weight_bits == min(8, made.facts.weight_bits) and then.binary_macs == signs
 
 
 def test_bop_turns_a_sign_that_its_gradients_have_for_long_and_no_other(untrained: Build, context: Context) -> None:
