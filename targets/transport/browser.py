@@ -22,9 +22,11 @@ from targets._result import RunFailed
 from targets.browser.session import Heard, Session
 from targets.device import judge
 from targets.device.job import RESULT, SAMPLES, Job, inside, read
+from targets.runtimes._kernels import OPERATORS
 
 MOST_ASKED = 8 << 20
 """Bytes of inputs that are sent at a time; at least a row."""
+NO_KERNELS: Json = {"error": "its layers of +-1 need our kernels, which no browser has", "unsupported": True}
 
 
 @final
@@ -41,14 +43,17 @@ class Browser:
         asked = read(job)
         self.session.files = {digest: inside(job, name) for name, digest in asked.files.items()}
         steps = len(asked.judgings) + len(asked.candidates) + sum(map(len, asked.sets))
-        judged = {}
-        for number, name in enumerate(asked.judgings):
+        binary = {name for name in asked.candidates if _binary(job, asked, name)}
+        judged = dict.fromkeys(binary & asked.judgings.keys(), NO_KERNELS)
+        for number, name in enumerate(name for name in asked.judgings if name not in binary):
             ask = partial(self._ask, asked, timeout=timeout, heard=partial(_waiting, heard))
             say = partial(_say, heard, number, steps)
             judged[name] = _Judged(ask, say, asked, name).write(job, result / f"evidence-{number}.npz")
         inputs = {name: load_arrays(inside(job, name)) for name in {each.inputs for each in asked.candidates.values()}}
         arrays = {f"{file}|{name}": array for file, found in inputs.items() for name, array in found.items()}
-        words = {"do": "measure", "job": dataclasses.asdict(replace(asked, judgings={}))}
+        told = dataclasses.asdict(replace(asked, judgings={}))
+        told["candidates"].update(dict.fromkeys(binary, NO_KERNELS))
+        words = {"do": "measure", "job": told}
         said = partial(_advance, heard, len(judged), steps)
         body, outputs = self._ask(asked, words, arrays, timeout=timeout, heard=said)
         body["judged"] = judged
@@ -58,6 +63,12 @@ class Browser:
         package, version = self.packages[job.runtime]
         runtime = {"runtime": job.runtime, "threads": job.threads, "package": package, "version": version}
         return self.session.ask({**words, **runtime}, arrays, timeout, heard)
+
+
+def _binary(job: Path, asked: Job, name: str) -> bool:
+    """Whether any graph of a candidate has layers of +-1."""
+    graphs = [asked.candidates[name].files, *(asked.judgings[name].graphs.values() if name in asked.judgings else ())]
+    return any(OPERATORS in inside(job, files[0]).read_bytes() for files in graphs)
 
 
 @dataclass

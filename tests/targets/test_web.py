@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page, Playwright, sync_playwright
 
 from models.tasks.classification import Classification
+from pipeline.bench.kernels import chain, exported
 from pipeline.measure import Failure, Samples
 from pipeline.places import home
 from pipeline.registry import ROOT
@@ -224,6 +225,19 @@ def test_what_a_browser_cannot_load_is_said_and_the_rest_goes_on(serve, visit, c
     assert isinstance(found.sets[0]["a"], Samples), found.sets
     assert isinstance(found.sets[0]["b"], Failure)
     assert isinstance(found.judged[0]["b"], Failure)
+
+
+def test_layers_of_signs_are_no_failure_of_a_browser_and_the_rest_goes_on(serve, visit, candidate, tmp_path: Path) -> None:
+    shape, judging = (1, 16, 6, 6), candidate.judging
+    (file,) = exported("onnxruntime", chain(16, binary=True), shape, None, tmp_path / "binary")
+    inputs = {"x": np.zeros(shape, np.float32)}
+    signs = Candidate((file,), inputs, judging=replace(judging, graphs={"classifier": (file,)}))
+    served = serve()
+    visit(served.address)
+    found = sample(served.browser, [MeasureSet("onnxruntime", {"a": candidate, "b": signs}, "m")], SHORT, lambda *said: None)
+    assert isinstance(found.sets[0]["a"], Samples), found.sets
+    words = "its layers of +-1 need our kernels, which no browser has"
+    assert found.sets[0]["b"] == found.judged[0]["b"] == Failure(words, unsupported=True)
 
 
 def test_a_page_that_is_closed_is_waited_for_and_then_given_up(serve, visit, candidate: Candidate, monkeypatch) -> None:

@@ -15,7 +15,7 @@ export async function measure({ job, package: name, version }, arrays, { facts, 
   const [candidates, outputs] = [{}, {}];
   for (const [label, entry] of Object.entries(job.candidates)) {
     view.state(`Loading ${label}`);
-    candidates[label] = await cold(job, entry, given(entry, arrays), threads, (answered) => {
+    candidates[label] = entry.error ? entry : await cold(job, entry, given(entry, arrays), threads, (answered) => {
       for (const [output, array] of Object.entries(answered)) outputs[`${label}|${output}`] = array;
     }, environment);
     advance(1);
