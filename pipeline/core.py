@@ -53,6 +53,8 @@ class Domain:
     """What a prepared sample holds besides its inputs, where a family builds by it: a forecast's horizon."""
     vocabulary: tuple[str, ...] = ()
     """What each symbol of a text is, in order; concatenated they are the text (U+2581 is a space, `<...>` is none)."""
+    pixels: tuple[float, float] | None = None
+    """What black and full brightness are where the input is a prepared picture."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,10 @@ class Detail:
 
 @dataclass(frozen=True)
 class Example:
-    """What a model made of one sample, for a person to look at, and what was wanted where that is known."""
+    """What a model made of one sample, for a person to look at, and what was wanted where that is known.
+
+    Each is a text, or a picture: "data:image/png;base64,...".
+    """
 
     given: str
     made: str

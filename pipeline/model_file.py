@@ -75,7 +75,8 @@ def _domain(body: Json) -> Domain:
         part: {name: TensorSpec(tuple(spec["shape"]), spec["dtype"]) for name, spec in body[part].items()}
         for part in ("inputs", "targets")
     }
-    return Domain(body["name"], classes=body["classes"], vocabulary=tuple(body["vocabulary"]), **named)
+    pixels = (body["pixels"][0], body["pixels"][1]) if body["pixels"] else None
+    return Domain(body["name"], named["inputs"], body["classes"], named["targets"], tuple(body["vocabulary"]), pixels)
 
 
 def _refuse_changed_user_file(family: Spec, recorded: str) -> None:

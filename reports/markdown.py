@@ -8,7 +8,7 @@ from reports import batches, words
 from reports.instruments import readings
 from reports.promise import Promise, promises
 from reports.record import Record, Report
-from reports.samples import Sample, beside, samples
+from reports.samples import Sample, beside, picture, samples
 from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_ratio, judgements, size_ratio
 
 READING = """\
@@ -134,10 +134,15 @@ def _promise(made: Promise) -> str:
 
 
 def _sample(sample: Sample) -> str:
-    lines = [f"**{_safe(sample.model)}** on {_safe(sample.dataset)} was given: {_safe(sample.given)}"]
-    lines += [f"(wanted: {_safe(sample.wanted)})"] if sample.wanted else []
-    lines += ["", *(f"- {', '.join(map(_safe, made.cells))}: {_safe(made.text)}" for made in sample.made)]
+    lines = [f"**{_safe(sample.model)}** on {_safe(sample.dataset)} was given: {_shown(sample.given)}"]
+    lines += [f"(wanted: {_shown(sample.wanted)})"] if sample.wanted else []
+    lines += ["", *(f"- {', '.join(map(_safe, made.cells))}: {_shown(made.text)}" for made in sample.made)]
     return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """Many viewers leave out pictures that lie in the text itself."""
+    return "a picture, which the page shows" if picture(text) else _safe(text)
 
 
 def _paid(judged: list[Judgement]) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reports import words
 from reports.record import Quality, Report
+
+PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ def beside(report: Report) -> list[Beside]:
         if record.quality
     ]
     return [each for each in found if each.numbers]
+
+
+def picture(text: str) -> bool:
+    """Whether what a model was given or made is a picture."""
+    return PICTURE.fullmatch(text) is not None
 
 
 def _numbers(quality: Quality) -> Iterator[str]:

@@ -35,6 +35,11 @@ class Scale:
         """The prepared value of a raw 0."""
         return -self.mean / self.std
 
+    @property
+    def full_brightness(self) -> float:
+        """The prepared value of the largest raw one."""
+        return (1 - self.mean) / self.std
+
 
 @dataclass(frozen=True)
 class Motion:
@@ -55,7 +60,12 @@ def image_dataset(name: str, train: Arrays, test: Arrays, validation: int, scale
     """A data set of `image` uint8 [N, C, H, W] and `label` int64 [N] in 10 classes; `validation` samples leave `train`."""
     held, kept = held_out(train, validation, f"{name}: validation")
     return Dataset(
-        domain=Domain(name, {"image": TensorSpec((1, *train["image"].shape[1:]))}, classes=10),
+        domain=Domain(
+            name,
+            {"image": TensorSpec((1, *train["image"].shape[1:]))},
+            classes=10,
+            pixels=(scale.background, scale.full_brightness),
+        ),
         splits={"train": kept, "validation": held, "test": test},
         sha256=digest(kept),
         prepare=partial(standardise, scale=scale),

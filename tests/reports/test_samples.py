@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from models.tasks._pictures import sheet
 from reports import markdown, page
 from reports.document import from_json, to_json
 from reports.record import Detail, Example, Quality, Seeds
@@ -63,3 +65,18 @@ def test_every_form_of_the_report_shows_them_and_none_runs_them(report):
 
 def test_they_survive_the_json(report):
     assert from_json(to_json(report)) == report
+
+
+def test_a_picture_is_shown_and_what_only_looks_like_one_is_text(report):
+    dot = sheet(np.zeros((1, 1, 2, 2)), 1)
+    forged = dot + '" onerror="alert(1)'
+    quality = replace(
+        QUALITY, examples=[Example("noise", dot), Example("noise", forged), Example("noise", "data:image/svg+xml,<svg>")]
+    )
+    shown = replace(report, records=[replace(report.records[0], quality=quality)])
+    text = page.render(shown)
+    assert f'<img src="{dot}"' in text and text.count("<img") == 1
+    assert "onerror=&#34;" in text and '"data:image/svg' not in text
+    assert "img-src data:" in text, "the page's own rule lets pictures in"
+    told = markdown.render(shown)
+    assert told.count("a picture, which the page shows") == 1 and told.count(dot) == 1, "the forged one is text"
