@@ -32,7 +32,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "quantize_weights": {"bits": 4},
     "mixed_precision": {"mean_bits": 6, "samples": 8},
 }
-NO_LOGITS = ("autoencoder", "gru_forecast", "som", "super_resolution")
+NO_LOGITS = ("autoencoder", "gru_forecast", "nerf", "som", "super_resolution")
 RECURRENT = "rank 1"
 BETWEEN = "between its first and its last layer the model has no"
 REFUSED = {
