@@ -126,6 +126,11 @@ def binarizable(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Linear)
 
 
+def depthwise(layer: nn.Module) -> bool:
+    """Whether each of its outputs sees a single channel."""
+    return isinstance(layer, nn.Conv2d) and layer.groups > 1 and layer.weight.shape[1] == 1
+
+
 def binarized(layer: nn.Module, estimator: Estimator) -> Binary:
     """The binary layer that takes the place of this one, with its weights to begin with."""
     if isinstance(layer, nn.Conv2d):

@@ -53,7 +53,8 @@ class Binarize(Technique):
     threshold: Annotated[float, Ge(0)] = 1e-8
     """Of Bop."""
     layers: tuple[str, ...] = ()
-    """Names of layers, or shell patterns of names; none: all but the first and the last, which see real numbers and are seen."""
+    """Names of layers, or shell patterns of names; none: all but the first and the last, which see real numbers and are seen, and
+    but depthwise convolutions, whose sums of a few signs say little and take long."""
     progressive: bool = False
     """Whether only the activations are binary during the first half, and then the weights too (Martinez et al. 2020, "Training
     binary neural networks with real-to-binary convolutions", arXiv:2003.11535)."""
@@ -79,7 +80,7 @@ class Binarize(Technique):
         """The binarized and trained model, whose binary weights are stored as +-1."""
         import torch
 
-        from pipeline.compress._binary import binarizable, binarized, products, sign
+        from pipeline.compress._binary import binarizable, binarized, depthwise, products, sign
         from pipeline.train import fit, tuning
 
         family, module = model.family.build(), copy.deepcopy(model.module)
@@ -87,6 +88,8 @@ class Binarize(Technique):
         chosen = self._named(only_called(module, family, model.domain, batch, binarizable))
         if not chosen:
             raise Unsupported("binarize: between its first and its last layer the model has no linear or convolutional one")
+        if not self.layers:
+            chosen = [name for name in chosen if not depthwise(module.get_submodule(name))]
         for name in chosen:
             module.set_submodule(name, binarized(module.get_submodule(name), self.estimator))
         binary: list[Any] = [module.get_submodule(name) for name in chosen]

@@ -93,6 +93,14 @@ def test_it_promises_a_bit_a_weight_and_the_time_of_the_products_that_stay_real(
     assert then.weight_bits == min(8, made.facts.weight_bits) and then.binary_macs == signs
 
 
+def test_depthwise_convolutions_stay_real_unless_they_are_named(untrained: Build, context: Context) -> None:
+    model = untrained("ds_cnn", blocks=2)
+    convolutions = [name for name, layer in model.module.named_modules() if isinstance(layer, nn.Conv2d)]
+    pointwise = [name for name in convolutions if model.module.get_submodule(name).kernel_size == (1, 1)]
+    assert Binarize(epochs=1).apply(model, context).surgery[-1]["record"]["layers"] == pointwise
+    assert Binarize(epochs=1, layers=("*.0", "*.3")).apply(model, context).surgery[-1]["record"]["layers"] == convolutions[1:]
+
+
 def test_bop_turns_a_sign_that_its_gradients_have_for_long_and_no_other(untrained: Build, context: Context) -> None:
     weight = nn.Parameter(torch.tensor([[1.0, 1.0, -1.0, -1.0]]))
     layer = binary.BinaryLinear(weight, None, 4, "sign")
