@@ -365,7 +365,7 @@ struct ep_layer {
     std::vector<uint8_t> shifted;        // scratch: a pixel's activations of a group, from a byte's first bit on
     int kind(int pixel) const { return row_class[pixel / out_width] * column_classes + column_class[pixel % out_width]; }
     Lines<uint16_t> differences;         // scratch: [BATCH][lanes]
-    std::vector<int32_t> run;            // scratch: [RUN][outputs of a group]
+    Lines<uint8_t> run;                  // scratch: [RUN][outputs of a group], four bytes each
 };
 
 namespace {
@@ -494,7 +494,7 @@ ep_layer* open(const ep_shape& shape, const uint8_t* weights, const int32_t* thr
         layer->image.assign(size_t(g.rows) * g.columns * g.pixel * chosen->unit_bytes, 0);
         layer->shifted.resize(size_t(ceil_div(layer->group_channels, 8)));
         layer->differences.resize(size_t(BATCH) * layer->lanes);
-        layer->run.resize(size_t(RUN) * layer->group_outputs);
+        layer->run.resize(size_t(RUN) * layer->group_outputs * 4);
         const auto rows = classes(layer->out_height, s.stride_h, s.pad_h, s.kernel_h, s.height, layer->row_class);
         const auto columns = classes(layer->out_width, s.stride_w, s.pad_w, s.kernel_w, s.width, layer->column_class);
         layer->column_classes = int(columns.size());
@@ -537,21 +537,23 @@ ep_layer* open(const ep_shape& shape, const uint8_t* weights, const int32_t* thr
 }
 
 // Every sum, by way of `made(output, sum)`, to [outputs][pixels]. A run of pixels at a time: one by one, each number would touch
-// a line of the cache of its own.
+// a line of the cache of its own. What is made of a pixel's sums is made before they are turned round, while they lie side by side.
 template <class Number, class Made>
 void each_sum(ep_layer* layer, const uint8_t* input, Number* to, Made made) {
     const ep_shape& s = layer->shape;
     const ptrdiff_t plane = ptrdiff_t(layer->out_height) * layer->out_width;
-    int32_t* run = layer->run.data();  // [RUN][outputs of a group]
+    static_assert(sizeof(Number) == 4, "a run has four bytes for each");
+    auto run = reinterpret_cast<Number*>(layer->run.data());  // [RUN][outputs of a group]
     const int mine = layer->group_outputs;
     each_tile(*layer, input, [&](int pixel, int group, const uint16_t* differences) {
         const int first = group * mine, place = pixel % RUN;
         const int32_t* base = layer->base.data() + ptrdiff_t(layer->kind(pixel)) * s.outputs + first;
-        for (int each = 0; each < mine; ++each) run[place * mine + each] = base[each] - 2 * int32_t(differences[each]);
+        Number* here = run + place * mine;
+        for (int each = 0; each < mine; ++each) here[each] = made(first + each, base[each] - 2 * int32_t(differences[each]));
         if (place + 1 < RUN && pixel + 1 < plane) return;
         for (int each = 0; each < mine; ++each) {
             Number* row = to + (first + each) * plane + pixel - place;
-            for (int p = 0; p <= place; ++p) row[p] = made(first + each, run[p * mine + each]);
+            for (int p = 0; p <= place; ++p) row[p] = run[p * mine + each];
         }
     });
 }
