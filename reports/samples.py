@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports import words
 from reports.record import Quality, Report
@@ -67,6 +67,17 @@ def beside(report: Report) -> list[Beside]:
 def picture(text: str) -> bool:
     """Whether what a model was given or made is a picture."""
     return PICTURE.fullmatch(text) is not None
+
+
+def without_pictures(report: Report) -> Report:
+    """The report as it goes to others: some of the pictures are the data's, and those belong to their owners."""
+    records = []
+    for record in report.records:
+        if record.quality:
+            kept = [each for each in record.quality.examples if not any(map(picture, (each.given, each.made, each.wanted or "")))]
+            record = replace(record, quality=replace(record.quality, examples=kept))
+        records.append(record)
+    return replace(report, records=records)
 
 
 def _numbers(quality: Quality) -> Iterator[str]:

@@ -12,7 +12,7 @@ from models.tasks._pictures import sheet
 from reports import markdown, page
 from reports.document import from_json, to_json
 from reports.record import Detail, Example, Quality, Seeds
-from reports.samples import beside, samples
+from reports.samples import beside, samples, without_pictures
 from reports.table import terminal
 
 QUALITY = Quality("nats_per_character", 1.62, 1.6, 1.64, 40, higher_is_better=False)
@@ -80,3 +80,13 @@ def test_a_picture_is_shown_and_what_only_looks_like_one_is_text(report):
     assert "img-src data:" in text, "the page's own rule lets pictures in"
     told = markdown.render(shown)
     assert told.count("a picture, which the page shows") == 1 and told.count(dot) == 1, "the forged one is text"
+
+
+def test_what_goes_to_others_has_no_pictures_and_all_texts(report):
+    dot = sheet(np.zeros((1, 1, 2, 2)), 1)
+    text = Example("KING", "RICHARD", "the king")
+    mixed = [text, Example("noise", dot), Example(dot, "a dot"), Example("dot", "a dot", dot)]
+    shown = replace(report, records=[replace(each, quality=replace(each.quality, examples=mixed)) for each in report.records])
+    told = without_pictures(shown)
+    assert [each.quality.examples for each in told.records] == [[text]] * len(report.records)
+    assert without_pictures(report) == report
