@@ -189,8 +189,8 @@ def test_data_that_is_missing_names_the_command_that_fetches_it(planned: Planner
     [
         (
             "pipeline/compress/quantize_static.py",
-            "weight_bits=8",
-            "weight_bits=7",
+            "weight_bits=min(8",
+            "weight_bits=min(7",
             ["int8: quantize_static", "int8: onnx"],
         ),
         ("pipeline/compress/quantize_static.py", '"""', '"""Words. ', []),
