@@ -61,17 +61,16 @@ class Coverage:
 def coverage(reports: Iterable[tuple[str, Report]], families: Sequence[str]) -> Coverage:
     """The rows of all reports, given with their names, later reports replacing earlier ones cell by cell."""
     rows: dict[tuple[str, str, str, str], Row] = {}
-    shown: dict[tuple[tuple[str, str, str, str], str], tuple[str, str]] = {}
-    """Of each cell, the report and the runtime that it is from."""
+    shown: dict[tuple[tuple[str, str, str, str], str], str] = {}
+    """Of each cell, the report that it is from."""
     for name, report in reports:
         for record in report.records:
             target = record.target if record.provenance == "measured" else f"{record.target}, {record.provenance}"
             place = (record.family or record.model, record.dataset, _techniques(record), target)
             formats = rows.setdefault(place, Row(*place)).formats
-            before = shown.get((place, record.format))
-            if before and before[0] == name and before[1] != record.runtime and formats[record.format].status == "ok":
-                continue  # of several runtimes of one format in one report, the first that works shows that it works
-            shown[place, record.format] = (name, record.runtime)
+            if shown.get((place, record.format)) == name and formats[record.format].status == "ok":
+                continue  # of several runtimes or variants of one format in one report, the first that works shows that it works
+            shown[place, record.format] = name
             formats[record.format] = _cell(record, report.run.preset, name)
     order = {family: index for index, family in enumerate(families)}
     found = sorted(

@@ -67,6 +67,13 @@ def test_of_several_runtimes_of_a_format_one_that_works_shows_that_it_works(make
     assert row.formats["torch"].status == "failed", "a newer report counts, whatever it says"
 
 
+def test_of_several_variants_of_the_same_techniques_the_first_is_shown(make_cell, make_report):
+    usual = make_cell(family="mlp")
+    harder = replace(usual, variant="harder", quality=replace(usual.quality, value=0.5))
+    (row,) = coverage([("mine", make_report(usual, harder))], ["mlp"]).rows
+    assert row.formats["tflite"].quality.startswith(f"{100 * usual.quality.value:.1f}")
+
+
 def test_reports_of_before_families_were_named_count_by_their_model(make_reference, make_report):
     assert [row.family for row in coverage([("old", make_report(make_reference()))], []).rows] == ["lenet5"]
 
