@@ -13,6 +13,7 @@ from annotated_types import Gt
 from torch import nn
 from torch.nn import functional
 
+from models._batch import only_input
 from models.tasks.anomaly import Anomaly
 from pipeline.core import Domain, Family, Graph, Train
 
@@ -47,7 +48,7 @@ class Autoencoder(Family):
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The reconstruction, and the input that it is of."""
-        (given,) = (tensor for name, tensor in batch.items() if name != "kind")
+        given = only_input(batch)
         return {"reconstruction": module(given), "input": given}
 
     def loss(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:

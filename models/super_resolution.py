@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from models import _adversary
+from models._batch import only_input
 from models.tasks._resampling import matrix
 from models.tasks.super_resolution import SuperResolution as Task
 from pipeline.core import Domain, Family, Graph, TensorSpec, Train
@@ -54,7 +55,7 @@ class SuperResolution(Family):
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Pictures made smaller and enlarged again, the originals, and, while training with a critic, its loss."""
-        (original,) = (tensor for name, tensor in batch.items() if name not in ("label", "kind"))
+        original = only_input(batch)
         height, width = original.shape[2:]
         rows, columns = (torch.tensor(matrix(side, side // self.scale)).to(original) for side in (height, width))
         enlarged = module(rows @ original @ columns.T)

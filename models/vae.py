@@ -13,6 +13,7 @@ from annotated_types import Gt, Len
 from torch import nn
 from torch.nn import functional
 
+from models._batch import only_input
 from models.tasks.elbo import Elbo
 from pipeline.core import Domain, Family, Graph, TensorSpec, Train
 from pipeline.errors import UserError
@@ -55,7 +56,7 @@ class VAE(Family):
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The pixels drawn [N, C, H, W], the logits of their chances, and the distribution of the latent numbers [N, latent]."""
         pair = cast("Pair", module)
-        (given,) = (tensor for name, tensor in batch.items() if name not in ("label", "kind"))
+        given = only_input(batch)
         pixels = torch.bernoulli(((given - pair.dark) / (pair.bright - pair.dark)).clamp(0, 1))
         mean, log_variance = pair.encoder(pixels)
         latent = mean + (log_variance / 2).exp() * torch.randn_like(mean)

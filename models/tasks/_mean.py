@@ -6,9 +6,43 @@ from its linearisation (Cochran 1977, "Sampling Techniques", chapter 6) and Stud
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from math import sqrt
 
-from pipeline.core import Array
+import numpy as np
+
+from pipeline.core import Array, Arrays, Detail, Task
+
+
+class Averaged(Task):
+    """Abstract: a task whose metric is the mean of a number that each row, or what rows belong to, has."""
+
+    @abstractmethod
+    def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
+        """What is averaged [N], summed over as many parts as the second [N] says: ones, where a row counts as another."""
+
+    def value(self, evidence: Arrays) -> float:
+        """The mean."""
+        return mean(*self.numbers(evidence))
+
+    def interval(self, evidence: Arrays) -> tuple[float, float]:
+        """95 % interval of the mean."""
+        return interval(*self.numbers(evidence))
+
+    def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
+        """Paired over the same samples; worse is negative, whichever way is better."""
+        (ours, count), (theirs, _) = self.numbers(evidence), self.numbers(reference)
+        return difference(ours, theirs, count) if self.higher_is_better else difference(theirs, ours, count)
+
+
+def alike(total: Array) -> tuple[Array, Array]:
+    """Numbers that count as much as one another."""
+    return total, np.ones(len(total))
+
+
+def detail(metric: str, total: Array, count: Array) -> Detail:
+    """A mean beside the metric, with its interval."""
+    return Detail(metric, mean(total, count), *interval(total, count))
 
 
 def mean(total: Array, count: Array) -> float:

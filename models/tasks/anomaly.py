@@ -68,8 +68,7 @@ class Anomaly(Task):
                 scores = _scores(evidence, kind)
                 found.append(Detail(f"auroc, {KINDS[kind]}", auroc(*scores), *interval(*scores)))
         normal = evidence["score"][evidence["kind"] == 0]
-        each = np.ones_like(normal)
-        found.append(Detail("mean squared error, normal", _mean.mean(normal, each), *_mean.interval(normal, each)))
+        found.append(_mean.detail("mean squared error, normal", *_mean.alike(normal)))
         return tuple(found)
 
 

@@ -10,14 +10,14 @@ from typing import ClassVar
 import numpy as np
 
 from models.tasks import _mean, _pictures
-from pipeline.core import Array, Arrays, Detail, Example, Predict, Task
+from pipeline.core import Array, Arrays, Detail, Example, Predict
 
 COLUMNS, ROWS, STEPS = 10, 4, 10
 """Of the pictures that are made of noise, and of a way from one picture to another."""
 
 
 @dataclass(frozen=True)
-class Elbo(Task):
+class Elbo(_mean.Averaged):
     """Mean of -log p(x|z) + KL(q(z|x) || p(z)), nats a picture, one z drawn for each: an upper bound on -log p(x).
 
     Each pixel of x is drawn, 1 with its brightness as the chance. What is drawn follows from the pictures themselves, so every
@@ -70,28 +70,13 @@ class Elbo(Task):
         logits = predictors[self.decoder]({"latent": latent})["logits"].astype(np.float64)
         return _pictures.sheet(1 / (1 + np.exp(-logits.clip(-50, 50))), columns)
 
-    def value(self, evidence: Arrays) -> float:
-        """Mean of the sum."""
-        total = _total(evidence)
-        return _mean.mean(total, np.ones_like(total))
-
-    def interval(self, evidence: Arrays) -> tuple[float, float]:
-        """95 % interval of the mean."""
-        total = _total(evidence)
-        return _mean.interval(total, np.ones_like(total))
-
-    def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
-        """The reference's nats minus these (worse is negative), paired over the same pictures."""
-        ours, theirs = _total(evidence), _total(reference)
-        return _mean.difference(theirs, ours, np.ones_like(ours))
+    def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
+        """The sum of both parts."""
+        return _mean.alike(evidence["reconstruction"] + evidence["divergence"])
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """The two parts, apart."""
-        each = np.ones(len(evidence["divergence"]))
-        return tuple(
-            Detail(f"{name}, nats", _mean.mean(evidence[name], each), *_mean.interval(evidence[name], each))
-            for name in ("reconstruction", "divergence")
-        )
+        return tuple(_mean.detail(f"{name}, nats", *_mean.alike(evidence[name])) for name in ("reconstruction", "divergence"))
 
 
 def missed(logits: Array, pixels: Array) -> Array:
@@ -102,9 +87,4 @@ def missed(logits: Array, pixels: Array) -> Array:
     """
     each = np.logaddexp(0, logits) - pixels * logits
     total: Array = each.reshape(len(each), -1).sum(axis=1)
-    return total
-
-
-def _total(evidence: Arrays) -> Array:
-    total: Array = evidence["reconstruction"] + evidence["divergence"]
     return total

@@ -15,7 +15,7 @@ import numpy as np
 
 from models.tasks import _mean
 from models.tasks.decode import Step, log_softmax, sample
-from pipeline.core import Array, Arrays, Detail, Example, Predict, Task
+from pipeline.core import Array, Arrays, Detail, Example, Predict
 from pipeline.errors import UserError
 
 PROMPT, CONTINUATION, TEMPERATURE, SEED = 32, 200, 0.8, 0
@@ -106,7 +106,7 @@ class Cached:
 
 
 @dataclass(frozen=True)
-class Language(Task):
+class Language(_mean.Averaged):
     """Judges windows of text {"tokens": int64 [N, T + 1]} by the likelihood of all but their first symbols."""
 
     reader: Reader
@@ -123,17 +123,9 @@ class Language(Task):
         likelihood = np.take_along_axis(log_softmax(logits), tokens[:, 1:, None], axis=-1)[..., 0]
         return {"nats": -likelihood.sum(axis=1), "characters": np.full(len(tokens), likelihood.shape[1])}
 
-    def value(self, evidence: Arrays) -> float:
-        """Mean negative log-likelihood of a character."""
-        return _mean.mean(evidence["nats"], evidence["characters"])
-
-    def interval(self, evidence: Arrays) -> tuple[float, float]:
-        """95 % over the windows, taken as independent: linearised ratio (Cochran 1977, chapter 6) and Student's t."""
-        return _mean.interval(evidence["nats"], evidence["characters"])
-
-    def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
-        """The reference's nats a character minus ours (worse is negative), paired over the windows; as `interval`."""
-        return _mean.difference(reference["nats"], evidence["nats"], evidence["characters"])
+    def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
+        """Negative log-likelihoods over characters; the windows are taken as independent."""
+        return evidence["nats"], evidence["characters"]
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """Perplexity: of how many equally likely characters the model is as unsure."""

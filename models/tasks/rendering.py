@@ -10,17 +10,16 @@ import numpy as np
 
 from models.tasks import _mean, _pictures
 from models.tasks._camera import rays
-from pipeline.core import Array, Arrays, Detail, Example, Predict, Task
+from models.tasks._decibels import decibels
+from pipeline.core import Array, Arrays, Detail, Example, Predict
 
 PLACES = ((20.0, 25.0), (140.0, 40.0), (260.0, 15.0))
 """Azimuth and elevation, degrees, of the views that are shown."""
 SIDE = 48
-LEAST = 1e-10
-"""Mean squared error of a view that is exact: 100 dB."""
 
 
 @dataclass(frozen=True)
-class Rendering(Task):
+class Rendering(_mean.Averaged):
     """Peak signal-to-noise ratio -10 log10(mean squared error), dB, of each view, colours 0 to 1; its mean over the views.
 
     A ray's colour is sum_i w_i c_i + (1 - sum_i w_i) of white, with w_i = exp(-sum_{j<i} s_j d) (1 - exp(-s_i d)) of the density
@@ -55,20 +54,9 @@ class Rendering(Task):
         made: Array = colours + (1 - weights.sum(axis=1, keepdims=True))
         return made
 
-    def value(self, evidence: Arrays) -> float:
-        """Mean over views, dB."""
-        each = _ratios(evidence)
-        return _mean.mean(each, np.ones_like(each))
-
-    def interval(self, evidence: Arrays) -> tuple[float, float]:
-        """95 % interval of the mean, over views: a view's rays are no independent samples."""
-        each = _ratios(evidence)
-        return _mean.interval(each, np.ones_like(each))
-
-    def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
-        """Paired over the same views, dB."""
-        ours, theirs = _ratios(evidence), _ratios(reference)
-        return _mean.difference(ours, theirs, np.ones_like(ours))
+    def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
+        """Decibels of each view: the rays of one are no independent samples."""
+        return _mean.alike(_ratios(evidence))
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """The worst view."""
@@ -84,6 +72,4 @@ class Rendering(Task):
 def _ratios(evidence: Arrays) -> Array:
     """Of each view, dB."""
     _, view = np.unique(evidence["view"], return_inverse=True)
-    error = np.bincount(view, evidence["squared"]) / np.bincount(view)
-    ratios: Array = -10 * np.log10(np.maximum(error, LEAST))
-    return ratios
+    return decibels(np.bincount(view, evidence["squared"]) / np.bincount(view))

@@ -29,6 +29,4 @@ class Spiking(Classification):
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """Mean spikes of an inference; Student's t interval over the samples."""
-        spikes = evidence["spikes"]
-        each = np.ones_like(spikes)
-        return (Detail("spikes per inference", _mean.mean(spikes, each), *_mean.interval(spikes, each)),)
+        return (_mean.detail("spikes per inference", *_mean.alike(evidence["spikes"])),)

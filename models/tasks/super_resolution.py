@@ -9,15 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from models.tasks import _mean, _pictures
+from models.tasks._decibels import decibels
 from models.tasks._resampling import resized
-from pipeline.core import Array, Arrays, Detail, Example, Predict, Task
-
-LEAST = 1e-10
-"""Mean squared error of pictures that are the same, for whom no ratio would be finite: 100 dB."""
+from pipeline.core import Array, Arrays, Detail, Example, Predict
 
 
 @dataclass(frozen=True)
-class SuperResolution(Task):
+class SuperResolution(_mean.Averaged):
     """Peak signal-to-noise ratio -10 log10(mean squared error), dB, all colours, brightness 0 to 1; its mean over pictures.
 
     A picture is made smaller by cubic interpolation and enlarged by the network. What cubic interpolation makes of the same small
@@ -49,27 +47,16 @@ class SuperResolution(Task):
             "original": _contrast(original),
         }
 
-    def value(self, evidence: Arrays) -> float:
-        """Mean, dB."""
-        return _mean.mean(evidence["psnr"], np.ones_like(evidence["psnr"]))
-
-    def interval(self, evidence: Arrays) -> tuple[float, float]:
-        """95 % interval of the mean."""
-        return _mean.interval(evidence["psnr"], np.ones_like(evidence["psnr"]))
-
-    def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
-        """Paired over the same pictures, dB."""
-        return _mean.difference(evidence["psnr"], reference["psnr"], np.ones_like(evidence["psnr"]))
+    def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
+        """Decibels of each picture."""
+        return _mean.alike(evidence["psnr"])
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """The gain over cubic interpolation, that one's own ratio, and the sharpness."""
-        psnr, free = evidence["psnr"], evidence["bicubic"]
-        each = np.ones_like(psnr)
-        contrasts = evidence["contrast"], evidence["original"]
         return (
-            Detail("gain over bicubic, dB", *_mean.difference(psnr, free, each)),
-            Detail("psnr of bicubic, dB", _mean.mean(free, each), *_mean.interval(free, each)),
-            Detail("sharpness of the original's", _mean.mean(*contrasts), *_mean.interval(*contrasts)),
+            _mean.detail("gain over bicubic, dB", *_mean.alike(evidence["psnr"] - evidence["bicubic"])),
+            _mean.detail("psnr of bicubic, dB", *_mean.alike(evidence["bicubic"])),
+            _mean.detail("sharpness of the original's", evidence["contrast"], evidence["original"]),
         )
 
     def examples(self, predictors: Mapping[str, Predict], samples: Arrays) -> tuple[Example, ...]:
@@ -93,9 +80,7 @@ class SuperResolution(Task):
 
 
 def _ratio(made: Array, original: Array) -> Array:
-    error = np.square(made - original).reshape(len(made), -1).mean(axis=1)
-    ratio: Array = -10 * np.log10(np.maximum(error, LEAST))
-    return ratio
+    return decibels(np.square(made - original).reshape(len(made), -1).mean(axis=1))
 
 
 def _contrast(pictures: Array) -> Array:

@@ -10,11 +10,11 @@ import numpy as np
 
 from models.tasks import _mean
 from models.tasks.classification import wilson
-from pipeline.core import Array, Arrays, Detail, Predict, Task
+from pipeline.core import Array, Arrays, Detail, Predict
 
 
 @dataclass(frozen=True)
-class VectorQuantization(Task):
+class VectorQuantization(_mean.Averaged):
     """Judges a map of `rows` x `columns` units by the distance from each sample to the prototype that it is given.
 
     The distance is measured here, from the prototype itself and in the units of the input, so that a file cannot flatter
@@ -44,23 +44,11 @@ class VectorQuantization(Task):
             "apart": np.abs(places[0] - places[1]).max(axis=0) > 1,
         }
 
-    def value(self, evidence: Arrays) -> float:
-        """Mean Euclidean distance: the quantization error."""
-        return float(evidence["distance"].mean())
-
-    def interval(self, evidence: Arrays) -> tuple[float, float]:
-        """95 % interval of the mean."""
-        return _mean.interval(evidence["distance"], _ones(evidence))
-
-    def difference(self, evidence: Arrays, reference: Arrays) -> tuple[float, float, float]:
-        """The reference's error minus this one's on the same samples (worse is negative)."""
-        return _mean.difference(reference["distance"], evidence["distance"], _ones(evidence))
+    def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
+        """Euclidean distances, whose mean is the quantization error."""
+        return _mean.alike(evidence["distance"])
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """Topographic error (Kiviluoto 1996): the fraction of samples whose two best units do not touch; Wilson's interval."""
         apart = evidence["apart"]
         return (Detail("topographic_error", float(apart.mean()), *wilson(int(apart.sum()), len(apart))),)
-
-
-def _ones(evidence: Arrays) -> Array:
-    return np.ones(len(evidence["distance"]))
