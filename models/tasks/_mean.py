@@ -52,8 +52,8 @@ def mean(total: Array, count: Array) -> float:
 
 def interval(total: Array, count: Array) -> tuple[float, float]:
     """95 % interval of `mean`."""
-    centre, half = mean(total, count), _half(_influence(total, count))
-    return centre - half, centre + half
+    centre, wide = mean(total, count), half(_influence(total, count))
+    return centre - wide, centre + wide
 
 
 def difference(total: Array, reference: Array, count: Array) -> tuple[float, float, float]:
@@ -64,8 +64,8 @@ def difference(total: Array, reference: Array, count: Array) -> tuple[float, flo
     (1.0, 1.0, 1.0)
     """
     centre = mean(total, count) - mean(reference, count)
-    half = _half(_influence(total, count) - _influence(reference, count))
-    return centre, centre - half, centre + half
+    wide = half(_influence(total, count) - _influence(reference, count))
+    return centre, centre - wide, centre + wide
 
 
 def _influence(total: Array, count: Array) -> Array:
@@ -74,7 +74,8 @@ def _influence(total: Array, count: Array) -> Array:
     return values
 
 
-def _half(influence: Array) -> float:
+def half(influence: Array) -> float:
+    """Half the 95 % interval of a mean, to whose error each sample adds so much; 0 where there is but one."""
     from scipy.stats import t
 
     n = len(influence)
