@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from pipeline.core import Context, Dataset, Family, Json, Progress, Train
 from pipeline.errors import UserError
 from pipeline.evaluate import collect, module_predictor
 from pipeline.files import write_atomic
+from pipeline.stability import Watch
 
 if TYPE_CHECKING:
     import torch
@@ -29,11 +30,12 @@ SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 @dataclass
 class _State:
-    """All that changes during training, and so all that a checkpoint holds."""
+    """All that changes during training, and so, the watch aside, all that a checkpoint holds."""
 
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    watch: Watch = field(default_factory=Watch)  # no part of a checkpoint: it changes nothing
     epoch: int = 0
     stale: int = 0
     best_value: float | None = None
@@ -125,11 +127,12 @@ def _epoch(state: _State, options: Train, context: Context, loss: Loss, memory: 
             pace(state.module, (state.epoch + step / steps) / options.epochs)
         with autocast:
             value = loss(state.module, batch)
+        where = f"epoch {state.epoch + 1}, step {step + 1}"
         if not bool(torch.isfinite(value)):
-            raise UserError(
-                f"training: the loss is {value.item()} at epoch {state.epoch + 1}, step {step + 1}; lower the learning rate"
-            )
-        _descend(state, options, value)
+            raise UserError(f"training: the loss is {value.item()} at {where}; lower the learning rate")
+        norm = _descend(state, options, value)
+        if not state.scaler.is_enabled():  # which leaves out the steps of gradients that are no numbers, and goes on
+            state.watch.see(norm, where)
         total += float(value.detach())
         if step % 10 == 0:
             context.progress(
@@ -154,16 +157,17 @@ def _batch(
     return {name: tensor.contiguous(memory_format=memory) if tensor.dim() == 4 else tensor for name, tensor in batch.items()}
 
 
-def _descend(state: _State, options: Train, loss: torch.Tensor) -> None:
+def _descend(state: _State, options: Train, loss: torch.Tensor) -> float:
+    """One step; returns the gradient's norm before it was clipped."""
     import torch
 
     state.optimizer.zero_grad(set_to_none=True)
     state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    if options.clip is not None:
-        state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(state.module.parameters(), options.clip)
+    state.scaler.unscale_(state.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(state.module.parameters(), math.inf if options.clip is None else options.clip)
     state.scaler.step(state.optimizer)
     state.scaler.update()
+    return float(norm)
 
 
 def _optimizer(module: torch.nn.Module, options: Train) -> torch.optim.Optimizer:

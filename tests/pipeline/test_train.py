@@ -81,8 +81,26 @@ def test_early_stopping_keeps_the_best_epoch(untrained: Build, context: Context)
 
 
 def test_a_loss_that_is_no_number_stops_with_one_line(untrained: Build, context: Context) -> None:
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) at epoch \d+, step \d+; lower the learning rate"):
+    with pytest.raises(UserError, match=r"(loss|gradient's norm) is (nan|inf) at epoch \d+, step \d+; lower the learning rate"):
         fit(untrained(), context, Train(epochs=3, learning_rate=1e30, clip=None, warmup=0.0))
+
+
+def test_a_gradient_that_explodes_stops_the_training(untrained: Build, context: Context) -> None:
+    """The loss grows a thousandfold half-way and stays a number: clipped steps would hide it."""
+
+    def loss(module: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        family = model.family.build()
+        return family.loss(family.forward(module, batch), batch) * scale[0]
+
+    def pace(module: torch.nn.Module, done: float) -> None:
+        scale[0] = 1.0 if done < 0.5 else 1e4
+
+    model, scale = untrained(), [1.0]
+    options = Train(epochs=20, batch=32, learning_rate=1e-4)
+    with pytest.raises(
+        UserError, match=r"the gradient explodes at epoch \d+, step \d+: its norm is .* times the usual .*; lower"
+    ):
+        train.fit(model.module, model.family.build(), options, context, loss=loss, pace=pace)
 
 
 def test_augmentation_is_asked_for_and_can_be_left_out(untrained: Build, context: Context) -> None:
