@@ -15,7 +15,7 @@ RUN_FLAGS := $(if $(PRESET),--preset $(PRESET)) $(FLAGS)
 # Each is remade with the preset that its recipe names. The last one's page is the README's picture.
 PUBLISHED := $(filter-out lenet5_mnist digits mnist,$(sort $(basename $(notdir $(wildcard pipeline/recipes/*.toml))))) digits mnist
 
-.PHONY: demo help setup cpu gpu rpi phone web emulated-pi coverage compare test check format published bench-measure bench-arm bench-kernels bench-som eyes kernels clean debian
+.PHONY: demo help setup cpu gpu rpi phone web emulated-pi coverage compare test check format published bench-measure bench-arm bench-kernels bench-som bench-watermark eyes kernels clean debian
 
 demo: setup ## Set up and run the demo recipe on the digits inside scikit-learn
 	@./edgepress run pipeline/recipes/digits.toml --target cpu $(RUN_FLAGS)
@@ -96,6 +96,9 @@ bench-arm: setup ## Instructions of a network of bits and of floats on emulated 
 
 bench-kernels: setup ## Networks of +-1 beside float32 and int8 in every runtime, and the ceiling: build/bench/kernels.json (5 minutes)
 	@$(RUN) -m pipeline.bench.kernels $(FLAGS)
+
+bench-watermark: setup ## How often a picture is taken for one that a model made: build/bench/watermark.json
+	@$(RUN) -m pipeline.bench.watermark
 
 eyes: setup ## The classifiers that judges of pictures look with, trained anew (half an hour): models/eyes
 	@$(RUN) -m pipeline.bench.eyes mnist fashion_mnist cifar10

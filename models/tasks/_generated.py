@@ -101,7 +101,7 @@ class Generated(Task):
         """A column a class, the same noise whatever was done to the network."""
         labels = np.tile(np.arange(self.classes), SEEDS)
         pictures = self.made(predictors, labels, np.random.default_rng(0))
-        return (Example(f"the {self.classes} classes, {SEEDS} times", _pictures.sheet(pictures, self.classes)),)
+        return (Example(f"the {self.classes} classes, {SEEDS} times", _pictures.generated(pictures, self.classes)),)
 
     def _taught(self, evidence: Arrays, wanted: Array) -> tuple[Detail, ...]:
         pictures = evidence["made"][evidence["asked"]].reshape(-1, *evidence["real"].shape[1:])

@@ -66,7 +66,7 @@ class Rendering(_mean.Averaged):
         """Views from places of which there is no picture."""
         views = [self.rendered(predictors, *rays(*place, SIDE)).reshape(SIDE, SIDE, 3) for place in PLACES]
         told = "; ".join(f"{azimuth:.0f} degrees around, {elevation:.0f} up" for azimuth, elevation in PLACES)
-        return (Example(told, _pictures.sheet(np.stack(views).transpose(0, 3, 1, 2), len(views), 4)),)
+        return (Example(told, _pictures.generated(np.stack(views).transpose(0, 3, 1, 2), len(views), 4)),)
 
 
 def _ratios(evidence: Arrays) -> Array:

@@ -64,11 +64,13 @@ class SuperResolution(_mean.Averaged):
         pictures = samples[self.input]
         small = self._small(pictures)
         made = self._brightness(predictors[self.graph]({self.input: small})["enlarged"])
-        sheets = (
-            _pictures.sheet(each, len(pictures), enlarged)
-            for each, enlarged in ((self._brightness(small), 4 * self.scale), (made, 4), (self._brightness(pictures), 4))
+        return (
+            Example(
+                _pictures.sheet(self._brightness(small), len(pictures), 4 * self.scale),
+                _pictures.generated(made, len(pictures), 4),
+                _pictures.sheet(self._brightness(pictures), len(pictures), 4),
+            ),
         )
-        return (Example(*sheets),)
 
     def _small(self, pictures: Array) -> Array:
         return resized(pictures, pictures.shape[2] // self.scale, pictures.shape[3] // self.scale)
