@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BITS = 4
 SAMPLES = 256
+NUMBERS = 10_000_000
+"""Outputs at most that are compared: of a sound with logits for each of its thousands of samples a few say enough."""
 TENSORS = 32
 """The largest ones; each costs a pass over the samples."""
 BATCH = 256
@@ -30,7 +32,10 @@ def sensitivity(model: Model, data: Dataset) -> dict[str, float]:
     """By the parameter's name: the `errors` of 256 validation samples with that tensor at 4 bits; the largest 32 tensors."""
     found = weights(model.module)
     names = sorted(found, key=lambda name: -found[name].numel())[:TENSORS]
-    lost = errors(model.module, model.family.build(), data, names, (BITS,), SAMPLES)
+    family = model.family.build()
+    one = _outputs(copy.deepcopy(model.module).eval(), family, _batch(data, slice(0, 1)))
+    samples = max(1, NUMBERS // max(1, sum(each.numel() for each in one.values())))
+    lost = errors(model.module, family, data, names, (BITS,), min(SAMPLES, samples))
     return {name: float(row[0]) for name, row in zip(names, lost, strict=True)}
 
 
@@ -49,16 +54,13 @@ def errors(
     The inverse of what Lin et al. 2016, arXiv:1511.06393, call SQNR, measured on validation samples (training samples where
     there are none). 0 where rounding changes nothing. Rises of the loss itself are often lost in their noise.
     """
-    import torch
-
-    split = "validation" if data.size("validation") else "train"
-    count = min(samples, data.size(split))
+    count = min(samples, data.size(_split(data)))
     copied = copy.deepcopy(module).eval()
     found = weights(copied)
     lost, whole = np.zeros((len(names), len(widths))), 0.0
     for start in range(0, count, BATCH):
         index = slice(start, min(start + BATCH, count))
-        batch = {name: torch.from_numpy(array) for name, array in data.batch(split, index).items()}
+        batch = _batch(data, index)
         wanted = _outputs(copied, family, batch)
         whole += sum(float(each.square().sum()) for each in wanted.values())
         for row, name in enumerate(names):
@@ -71,6 +73,16 @@ def errors(
                 lost[row, column] += sum(float((made[key] - wanted[key]).square().sum()) for key in wanted)
             found[name].data = kept
     return lost / max(whole, np.finfo(np.float64).tiny)
+
+
+def _split(data: Dataset) -> str:
+    return "validation" if data.size("validation") else "train"
+
+
+def _batch(data: Dataset, index: slice) -> dict[str, torch.Tensor]:
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in data.batch(_split(data), index).items()}
 
 
 def _outputs(module: torch.nn.Module, family: Family, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
