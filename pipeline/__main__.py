@@ -34,7 +34,7 @@ def cli() -> None:
 @click.option("--aa", is_flag=True, help="Measure every candidate against itself too, and report the verdicts.")
 @click.option("--sustained", type=click.FloatRange(min=0), default=0.0, metavar="MINUTES", help="Also run each file so long.")
 @click.option(
-    "--publish", type=click.Path(path_type=Path), help="Also write the report, without pictures, to PUBLISH.json and PUBLISH.md."
+    "--publish", type=click.Path(path_type=Path), help="Also write the report, but no pictures or sounds, to PUBLISH.{json,md}."
 )
 @click.option("--resume", is_flag=True, help="Do nothing when PUBLISH.json already holds this plan from this host.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan or the report as JSON.")

@@ -8,7 +8,7 @@ from reports import batches, words
 from reports.instruments import readings
 from reports.promise import Promise, promises
 from reports.record import Record, Report
-from reports.samples import Sample, beside, picture, samples
+from reports.samples import Sample, beside, picture, samples, sound
 from reports.verdict import MARKS, Judgement, Outcome, baseline, instruction_ratio, judgements, size_ratio
 
 READING = """\
@@ -141,8 +141,10 @@ def _sample(sample: Sample) -> str:
 
 
 def _shown(text: str) -> str:
-    """Many viewers leave out pictures that lie in the text itself."""
-    return "a picture, which the page shows" if picture(text) else _safe(text)
+    """Many viewers leave out pictures and sounds that lie in the text itself."""
+    if picture(text):
+        return "a picture, which the page shows"
+    return "a sound, which the page plays" if sound(text) else _safe(text)
 
 
 def _paid(judged: list[Judgement]) -> list[str]:

@@ -17,7 +17,7 @@ from reports.instruments import readings
 from reports.markdown import HEADINGS
 from reports.promise import Promise, kept, promises
 from reports.record import LatencyRatio, Record, Report
-from reports.samples import beside, picture, samples
+from reports.samples import beside, picture, samples, sound
 from reports.verdict import MARKS, Outcome, baseline, instruction_ratio, judgements, size_ratio
 
 HERE = Path(__file__).parent
@@ -116,6 +116,7 @@ def render(report: Report) -> str:
         readings=readings(report),
         samples=samples(report),
         picture=picture,
+        sound=sound,
         curves=curves,
         batch_sizes=batches.sizes(curves),
         blocks=_by_model(layers.blocks(report)),

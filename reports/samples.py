@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from reports import words
-from reports.record import Quality, Report
+from reports.record import Example, Quality, Report
 
-PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
+PICTURE, SOUND = (re.compile(rf"data:{kind};base64,[A-Za-z0-9+/]+={{0,2}}") for kind in ("image/png", "audio/wav"))
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,28 @@ def picture(text: str) -> bool:
     return PICTURE.fullmatch(text) is not None
 
 
+def sound(text: str) -> bool:
+    """Whether what a model was given or made is a sound."""
+    return SOUND.fullmatch(text) is not None
+
+
 def without_pictures(report: Report) -> Report:
-    """The report as it goes to others: some of the pictures are the data's, and those belong to their owners."""
+    """The report as it goes to others: some of the pictures and sounds are the data's, and those belong to their owners."""
     records = []
     for record in report.records:
         if record.quality:
-            kept = [each for each in record.quality.examples if not any(map(picture, (each.given, each.made, each.wanted or "")))]
+            kept = [each for each in record.quality.examples if not any(map(_seen_or_heard, _texts(each)))]
             record = replace(record, quality=replace(record.quality, examples=kept))
         records.append(record)
     return replace(report, records=records)
+
+
+def _texts(example: Example) -> tuple[str, ...]:
+    return (example.given, example.made, example.wanted or "")
+
+
+def _seen_or_heard(text: str) -> bool:
+    return picture(text) or sound(text)
 
 
 def _numbers(quality: Quality) -> Iterator[str]:

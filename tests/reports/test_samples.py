@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from models.tasks._pictures import sheet
+from models.tasks._sounds import generated
 from reports import markdown, page
 from reports.document import from_json, to_json
 from reports.record import Detail, Example, Quality, Seeds
@@ -82,10 +83,25 @@ def test_a_picture_is_shown_and_what_only_looks_like_one_is_text(report):
     assert told.count("a picture, which the page shows") == 1 and told.count(dot) == 1, "the forged one is text"
 
 
-def test_what_goes_to_others_has_no_pictures_and_all_texts(report):
-    dot = sheet(np.zeros((1, 1, 2, 2)), 1)
+def test_a_sound_can_be_played_and_what_only_looks_like_one_is_text(report):
+    hiss = generated(np.zeros(64), 8000)
+    forged = hiss + '" onerror="alert(1)'
+    quality = replace(
+        QUALITY, examples=[Example("say 3", hiss), Example("say 4", forged), Example("say 5", "data:audio/mpeg;base64,AAAA")]
+    )
+    shown = replace(report, records=[replace(report.records[0], quality=quality)])
+    text = page.render(shown)
+    assert f'<audio controls src="{hiss}"' in text and text.count("<audio") == 1
+    assert "onerror=&#34;" in text and '"data:audio/mpeg' not in text
+    assert "media-src data:" in text, "the page's own rule lets sounds in"
+    told = markdown.render(shown)
+    assert told.count("a sound, which the page plays") == 1 and told.count(hiss) == 1, "the forged one is text"
+
+
+def test_what_goes_to_others_has_no_pictures_no_sounds_and_all_texts(report):
+    dot, hiss = sheet(np.zeros((1, 1, 2, 2)), 1), generated(np.zeros(64), 8000)
     text = Example("KING", "RICHARD", "the king")
-    mixed = [text, Example("noise", dot), Example(dot, "a dot"), Example("dot", "a dot", dot)]
+    mixed = [text, Example("noise", dot), Example(dot, "a dot"), Example("dot", "a dot", dot), Example("say 3", hiss)]
     shown = replace(report, records=[replace(each, quality=replace(each.quality, examples=mixed)) for each in report.records])
     told = without_pictures(shown)
     assert [each.quality.examples for each in told.records] == [[text]] * len(report.records)
