@@ -36,7 +36,7 @@ class Elbo(_mean.Averaged):
     margin: ClassVar[float] = 0.5
 
     def collect(self, predictors: Mapping[str, Predict], samples: Arrays) -> Arrays:
-        """Prepared pictures [N, C, H, W] -> evidence {"reconstruction": float64 [N], "divergence": float64 [N]}, nats."""
+        """Prepared pictures [N, C, H, W] -> evidence float64 [N]: {"reconstruction", "divergence"} in nats, and {"error"}."""
         pictures = np.ascontiguousarray(samples[self.input])
         random = np.random.default_rng(zlib.crc32(pictures.tobytes()))
         chance = (pictures - self.dark) / (self.bright - self.dark)
@@ -46,7 +46,8 @@ class Elbo(_mean.Averaged):
         latent = mean + np.exp(log_variance / 2) * random.standard_normal(mean.shape)
         logits = predictors[self.decoder]({"latent": latent.astype(np.float32)})["logits"].astype(np.float64)
         divergence = (np.exp(log_variance) + np.square(mean) - 1 - log_variance).sum(axis=1) / 2
-        return {"reconstruction": missed(logits, pixels), "divergence": divergence}
+        error = np.square(brightness(logits) - chance.clip(0, 1)).reshape(len(logits), -1).mean(axis=1)
+        return {"reconstruction": missed(logits, pixels), "divergence": divergence, "error": error}
 
     def examples(self, predictors: Mapping[str, Predict], samples: Arrays) -> tuple[Example, ...]:
         """Pictures made of noise, the given ones made again, and a way from the first to the second by their latent numbers."""
@@ -68,15 +69,24 @@ class Elbo(_mean.Averaged):
     def _made(self, predictors: Mapping[str, Predict], latent: Array, columns: int) -> str:
         """The pictures' chances as brightness."""
         logits = predictors[self.decoder]({"latent": latent})["logits"].astype(np.float64)
-        return _pictures.sheet(1 / (1 + np.exp(-logits.clip(-50, 50))), columns)
+        return _pictures.generated(brightness(logits), columns)
 
     def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
         """The sum of both parts."""
         return _mean.alike(evidence["reconstruction"] + evidence["divergence"])
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
-        """The two parts, apart."""
-        return tuple(_mean.detail(f"{name}, nats", *_mean.alike(evidence[name])) for name in ("reconstruction", "divergence"))
+        """The two parts, apart, and how far the chances are from the brightness, for those who judge by that."""
+        return (
+            *(_mean.detail(f"{name}, nats", *_mean.alike(evidence[name])) for name in ("reconstruction", "divergence")),
+            _mean.detail("reconstruction error", *_mean.alike(evidence["error"])),
+        )
+
+
+def brightness(logits: Array) -> Array:
+    """Pixels' chances to be 1, 0 to 1."""
+    chances: Array = 1 / (1 + np.exp(-logits.clip(-50, 50)))
+    return chances
 
 
 def missed(logits: Array, pixels: Array) -> Array:

@@ -73,13 +73,19 @@ def test_everyone_is_asked_the_same() -> None:
 
 @given(total=NATS)
 def test_the_metric_is_the_mean_of_the_sum_and_fewer_nats_are_better(total: np.ndarray) -> None:
-    evidence = {"reconstruction": total, "divergence": np.full(len(total), 2.0)}
+    evidence = {"reconstruction": total, "divergence": np.full(len(total), 2.0), "error": total / 1000}
     low, high = TASK.interval(evidence)
     assert low <= TASK.value(evidence) <= high
     assert TASK.value(evidence) == pytest.approx(total.mean() + 2)
     worse = {**evidence, "reconstruction": total + 3}
     assert TASK.difference(worse, evidence) == pytest.approx((-3, -3, -3))
-    assert [detail.value for detail in TASK.details(evidence)] == pytest.approx([total.mean(), 2.0])
+    assert [detail.value for detail in TASK.details(evidence)] == pytest.approx([total.mean(), 2.0, total.mean() / 1000])
+
+
+def test_the_error_is_that_of_the_chances_from_the_given_brightness() -> None:
+    # A logit of 0 is a chance of a half; 0.0 is a quarter of the way from dark to bright.
+    assert TASK.collect(predictors(0, 0, 0.0), pictures(2, 0.0))["error"] == pytest.approx([1 / 16] * 2)
+    assert TASK.collect(predictors(0, 0, -60.0), pictures(2, -1.0))["error"] == pytest.approx([0] * 2)
 
 
 def test_logits_that_are_far_out_miss_what_they_say_and_no_more() -> None:
