@@ -71,7 +71,8 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     z = 1.959963984540054
     centre = (successes + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * sqrt(successes * (n - successes) / n + z * z / 4)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # None and all are known exactly; rounding would leave them just inside.
+    return (max(0.0, centre - half) if successes else 0.0), (min(1.0, centre + half) if successes < n else 1.0)
 
 
 def _correlation(a: int, b: int, c: int, d: int) -> float:

@@ -1,0 +1,88 @@
+"""What do a recipe's generators teach? `python -m pipeline.bench.generators pipeline/recipes/mnist_diffusion.toml` asks them.
+
+Exported files make some pictures, one by one; here the trained references make two for every sample of the test split, by torch
+and many at once: 20,000 on MNIST. The score that counts is the accuracy on that split of a LeNet-5 taught by these pictures
+alone (CAS, Ravuri & Vinyals 2019, arXiv:1905.10887). The references are those that `edgepress run` has trained and kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from models.tasks._generated import Generated
+from pipeline import model_file
+from pipeline.core import Dataset, Detail, Family, Json, Model
+from pipeline.errors import UserError
+from pipeline.evaluate import collect, module_predictor
+from pipeline.files import write_atomic
+from pipeline.places import data_root, store_root
+from pipeline.plan import YARDSTICK, make
+from pipeline.recipe import REFERENCE, Recipe, read
+from pipeline.registry import ROOT
+from pipeline.store import Store
+
+
+def judged(model: Model, data: Dataset, samples: int | None = None) -> tuple[Detail, ...]:
+    """The metric and all that stands beside it, of two pictures for each of the test split's (first `samples`) rows."""
+    family: Family = model.family.build()
+    task = family.task(data.domain)
+    if not isinstance(task, Generated):
+        raise UserError(f"{model.family.name}: makes no pictures of classes; it is judged by {task.metric}")
+    every = replace(task, every=1)
+    predictors = {name: module_predictor(graph) for name, graph in family.graphs(model.module, data.domain).items()}
+    evidence = collect(every, predictors, data, "test", samples)
+    return (Detail(task.metric, every.value(evidence), *every.interval(evidence)), *every.details(evidence))
+
+
+def references(recipe: Recipe, store: Store) -> dict[str, Model]:
+    """The trained models of a recipe by their names in it. UserError for one that was not trained yet."""
+    found = {}
+    for cell in make(recipe, "cpu", data_root(), {YARDSTICK: None}).cells:
+        if cell.variant == REFERENCE:
+            if store.get(cell.model_keys[0]) is None:
+                raise UserError(
+                    f"{cell.model}: not trained yet; ./edgepress run {recipe.path} --preset {recipe.preset} trains it"
+                )
+            found[cell.model] = model_file.load(store.path(cell.model_keys[0]))
+    return found
+
+
+def table(title: str, details: Iterable[Detail]) -> Table:
+    """What a person reads."""
+    rows = Table("", "value", "95 % interval", title=title)
+    for detail in details:
+        known = detail.low is not None and detail.high is not None
+        rows.add_row(detail.metric, f"{detail.value:.4g}", f"{detail.low:.4g} to {detail.high:.4g}" if known else "")
+    return rows
+
+
+def main() -> None:
+    """Judges each of the recipe's models, prints a table of each, writes the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.bench.generators", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--preset", choices=("quick", "full"))
+    parser.add_argument("--samples", type=int, help="of the test split; all unless it is said")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/generators.json")
+    given = parser.parse_args()
+    console, summary = Console(), dict[str, Json]()
+    recipe = read(given.recipe, given.preset)
+    data: Dataset = recipe.data.build().load(data_root())
+    for name, model in references(recipe, Store(store_root())).items():
+        start = time.monotonic()
+        found = judged(model, data, given.samples)
+        summary[name] = {"seconds": time.monotonic() - start, "found": [asdict(detail) for detail in found]}
+        console.print(table(f"{name}: {summary[name]['seconds']:.0f} s", found))
+    write_atomic(given.out, json.dumps(summary, indent=1).encode())
+    console.print(f"written to {given.out}")
+
+
+if __name__ == "__main__":
+    main()
