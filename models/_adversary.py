@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from pipeline.errors import UserError
+
+COLLAPSED, WATCHED, STEPS = 0.05, 0.1, 20
+"""What varies by so little of what real pictures do has collapsed, if it does so for so many steps, one after the other, of a
+training of which so much is done: before, a generator may make nothing but darkness for a while."""
 
 
 class _Turned(torch.autograd.Function):
@@ -48,15 +55,37 @@ class Critic(nn.Module):
         return scores
 
 
-def judged(critic: nn.Module, real: torch.Tensor, made: torch.Tensor, weight: float, penalty: float = 10.0) -> torch.Tensor:
+def judged(
+    critic: Callable[[torch.Tensor], torch.Tensor], real: torch.Tensor, made: torch.Tensor, weight: float, penalty: float = 10.0
+) -> torch.Tensor:
     """The critic's loss, whose gradient reaches what was made turned round and times `weight`.
 
     E[D(made)] - E[D(real)] + penalty * E[(|dD/dx| - 1)^2], x between the two: a critic of slope 1 measures how far apart they are
     (Gulrajani et al. 2017, "Improved training of Wasserstein GANs", arXiv:1704.00028).
     """
     share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)
-    between = (share * real + (1 - share) * made).detach().requires_grad_()
-    (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    trained = torch.is_grad_enabled()
+    with torch.enable_grad():  # slopes are asked for where nothing is trained, too
+        between = (share * real + (1 - share) * made).detach().requires_grad_()
+        (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=trained)
     steep = (slopes.flatten(1).norm(dim=1) - 1).square().mean()
     loss: torch.Tensor = critic(turned(made, weight)).mean() - critic(real).mean() + penalty * steep
     return loss
+
+
+class Variety:
+    """Of what one training makes. A generator of which the critic wants one picture makes that one, and rarely finds back."""
+
+    def __init__(self) -> None:
+        self.alike = 0
+
+    def see(self, made: torch.Tensor, real: torch.Tensor, done: float) -> None:
+        """One step's pictures [N, ...], so much (0 to 1) of the training being done. UserError for a mode collapse."""
+        spread, wanted = (float(each.detach().std(dim=0, correction=0).mean()) for each in (made, real))
+        self.alike = self.alike + 1 if spread < COLLAPSED * wanted else 0
+        if done >= WATCHED and self.alike >= STEPS:
+            raise UserError(
+                f"training: mode collapse after {100 * done:.0f} % of it: for {self.alike} steps made pictures vary by less than "
+                f"{100 * COLLAPSED:.0f} % of what real ones do, now by {spread:.2g} a pixel where those do by {wanted:.2g}; "
+                "lower the learning rate, or make the critic stronger"
+            )

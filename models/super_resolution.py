@@ -53,16 +53,21 @@ class SuperResolution(Family):
         first, second = (max(1, round(each * self.width)) for each in self.channels)
         return Enlarger(spec.shape[1], first, second, self.scale, critic=self.adversarial > 0)
 
+    def pace(self, module: nn.Module, done: float) -> None:
+        """For the watch over what is made."""
+        cast("Enlarger", module).done = done
+
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Pictures made smaller and enlarged again, the originals, and, while training with a critic, its loss."""
         original = only_input(batch)
         height, width = original.shape[2:]
         rows, columns = (torch.tensor(matrix(side, side // self.scale)).to(original) for side in (height, width))
-        enlarged = module(rows @ original @ columns.T)
+        enlarger = cast("Enlarger", module)
+        enlarged = enlarger(rows @ original @ columns.T)
         outputs = {"enlarged": enlarged, "original": original}
-        critic = cast("Enlarger", module).critic
-        if critic is not None and module.training:
-            outputs["judged"] = _adversary.judged(critic, original, enlarged, self.adversarial)
+        if enlarger.critic is not None and module.training:
+            enlarger.variety.see(enlarged, original, enlarger.done)
+            outputs["judged"] = _adversary.judged(enlarger.critic, original, enlarged, self.adversarial)
         return outputs
 
     def loss(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -91,6 +96,7 @@ class Enlarger(nn.Module):
         super().__init__()
         self.body = SubPixel(colours, first, second, scale)
         self.critic = _adversary.Critic(colours) if critic else None
+        self.variety, self.done = _adversary.Variety(), 0.0
 
     def forward(self, small: torch.Tensor) -> Any:
         """The large picture."""

@@ -103,6 +103,9 @@ class Train:
     learning_rate: Annotated[float, Gt(0)] = 1e-3
     optimizer: Literal["adamw", "sgd"] = "adamw"
     momentum: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """Of sgd."""
+    betas: tuple[Annotated[float, Ge(0), Lt(1)], Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.999)
+    """Of adamw's means of gradients and of their squares; a game of two networks wants less of the first."""
     weight_decay: Annotated[float, Ge(0)] = 0.01
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Annotated[float, Ge(0), Le(1)] = 0.05
@@ -132,7 +135,7 @@ class Detail:
 class Example:
     """What a model made of one sample, for a person to look at, and what was wanted where that is known.
 
-    Each is a text, or a picture: "data:image/png;base64,...".
+    Each is a text, a picture ("data:image/png;base64,...") or a sound ("data:audio/wav;base64,...").
     """
 
     given: str

@@ -176,7 +176,7 @@ def _optimizer(module: torch.nn.Module, options: Train) -> torch.optim.Optimizer
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     if options.optimizer == "sgd":
         return torch.optim.SGD(parameters, options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay)
-    return torch.optim.AdamW(parameters, options.learning_rate, weight_decay=options.weight_decay)
+    return torch.optim.AdamW(parameters, options.learning_rate, options.betas, weight_decay=options.weight_decay)
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, options: Train, step: int, steps: int) -> None:

@@ -1,0 +1,122 @@
+"""Style-modulated generator: noise and a class become a style, and the style says how loud each channel of each layer is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, ClassVar, final
+
+import torch
+from annotated_types import Ge, Gt
+from torch import nn
+from torch.nn import functional
+
+from models._game import GAME, Adversarial, Game, pictures_of
+from pipeline.core import Domain, Train
+
+SLOPE = 0.2
+"""Of what is below 0."""
+GAIN = (2 / (1 + SLOPE**2)) ** 0.5
+"""Keeps the variance that the slope takes away."""
+
+
+@final
+@dataclass(frozen=True)
+class StyleGAN(Adversarial):
+    """A learned small map, the same for every picture, through convolutions that a style modulates; trained as `gan` is.
+
+    The style is what dense layers make of the noise, scaled to length, and of the class. Nothing random is added in the layers:
+    what a call makes follows from its inputs. The last layer's maps are normalised (BatchNorm), which the source's are not: where
+    critic and generator take turns of one step, the brightness of all pictures runs away without it.
+    Sources: T. Karras et al., "A style-based generator architecture for generative adversarial networks" (2019,
+    arXiv:1812.04948); modulated convolutions, "Analyzing and improving the image quality of StyleGAN" (2020, arXiv:1912.04958).
+    """
+
+    channels: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]] = (64, 32, 16)
+    """Of the maps of a quarter, a half and the whole of the picture's sides."""
+    latent: Annotated[int, Gt(0)] = 64
+    style: Annotated[int, Gt(0)] = 64
+    """Numbers of the style, and units of the layers that make it."""
+    depth: Annotated[int, Ge(1)] = 3
+    """Of those layers."""
+    critic: Annotated[int, Gt(0)] = 32
+    penalty: Annotated[float, Gt(0)] = 10.0
+    width: Annotated[float, Gt(0)] = 1.0
+    """Multiplies the generator's channels."""
+
+    presets: ClassVar = {
+        "quick": Train(epochs=6, samples=2048, **GAME),
+        "full": Train(epochs=9, **GAME),
+    }
+
+    def build(self, domain: Domain) -> Game:
+        """Generator and critic. UserError for what has no labelled pictures."""
+        shape = pictures_of(domain, "style_gan", 4)
+        channels = [max(1, round(each * self.width)) for each in self.channels]
+        units = [self.latent + domain.classes, *[self.style] * self.depth]
+        return Game(Generator(units, channels, shape), domain, self.critic)
+
+
+class Generator(nn.Module):
+    """Noise [N, latent] and shares of classes [N, classes] -> brightness [N, C, H, W], 0 to 1."""
+
+    def __init__(self, units: list[int], channels: list[int], shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        first, second, third = channels
+        colours, height, width = shape
+        dense = [nn.Linear(before, after) for before, after in pairwise(units)]
+        self.mapping = nn.Sequential(*(layer for each in dense for layer in (each, nn.LeakyReLU(SLOPE))))
+        for each in dense:  # torch's own weights would let the noise fade on its way
+            nn.init.kaiming_normal_(each.weight, SLOPE)
+        self.start = nn.Parameter(torch.randn(1, first, height // 4, width // 4))
+        self.layers = nn.ModuleList(
+            Modulated(units[-1], layer)
+            for layer in (
+                nn.Conv2d(first, first, 3, 1, 1, bias=False),
+                nn.ConvTranspose2d(first, second, 4, 2, 1, bias=False),
+                nn.Conv2d(second, second, 3, 1, 1, bias=False),
+                nn.ConvTranspose2d(second, third, 4, 2, 1, bias=False),
+            )
+        )
+        self.norm = nn.BatchNorm2d(third)
+        self.picture = nn.Conv2d(third, colours, 3, padding=1)
+        nn.init.kaiming_normal_(self.picture.weight, nonlinearity="linear")
+
+    def forward(self, latent: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W]."""
+        scaled = latent * (latent.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+        style = self.mapping(torch.cat([scaled, kind], dim=1))
+        maps = self.start
+        for layer in self.layers:
+            maps = layer(maps, style)
+        return torch.sigmoid(self.picture(self.norm(maps)))
+
+
+class Modulated(nn.Module):
+    """A convolution x [N, in, H, W] * w [out, in, kh, kw] whose channels a style [N, style] makes louder or softer:
+
+        y = leaky_relu(GAIN * d * (s x * w) + bias)
+        s = A style + 1 [N, in],  d = (s^2 @ sum over kh, kw of w^2 + 1e-8)^(-1/2) [N, out]
+
+    which is the convolution with each sample's own weights s w / |s w|, whose outputs have variance 1 where the inputs have;
+    written so, all samples share one convolution.
+    """
+
+    def __init__(self, style: int, convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        super().__init__()
+        self.style = nn.Linear(style, convolution.in_channels)
+        nn.init.normal_(self.style.weight, std=style**-0.5)
+        nn.init.ones_(self.style.bias)
+        self.convolution = convolution
+        self.bias = nn.Parameter(torch.zeros(convolution.out_channels, 1, 1))
+        self.turned = isinstance(convolution, nn.ConvTranspose2d)
+
+    def forward(self, maps: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
+        """[N, out, H, W], or twice the sides."""
+        loud = self.style(style)
+        squares = self.convolution.weight.square().sum(dim=(2, 3))
+        # Of a transposed convolution of stride 2 a quarter of the weights meets in a pixel; its weight is [in, out, kh, kw].
+        norm = loud.square() @ (squares / 4 if self.turned else squares.T)
+        scale = GAIN * (norm + 1e-8).rsqrt()
+        found = self.convolution(maps * loud[:, :, None, None]) * scale[:, :, None, None]
+        return functional.leaky_relu(found + self.bias, SLOPE)

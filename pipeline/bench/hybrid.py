@@ -1,0 +1,133 @@
+"""Does a VAE-GAN keep what each of its parents is good at? `python -m pipeline.bench.hybrid` holds it against a VAE and a GAN.
+
+It should make better pictures of noise than the VAE (Fréchet distance), and make given ones again better than the GAN, which has
+no encoder: there the noise is searched for, by gradient descent on the squared error. The references are those that
+`edgepress run` has trained and kept for a recipe with models `gan`, `vae` and `vae_gan`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, final
+
+import numpy as np
+from rich.console import Console
+
+from models.tasks import _mean
+from models.tasks._generated import Generated
+from models.tasks.elbo import brightness
+from models.tasks.from_noise import drawn
+from models.tasks.reconstruction import Reconstruction
+from pipeline.bench.generators import references, table
+from pipeline.core import Array, Dataset, Detail, Model, Predict
+from pipeline.errors import UserError
+from pipeline.evaluate import collect, module_predictor
+from pipeline.files import write_atomic
+from pipeline.places import data_root, store_root
+from pipeline.recipe import RECIPES, read
+from pipeline.registry import ROOT
+from pipeline.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.gan import GAN
+    from models.vae import VAE
+
+WANTED = ("gan", "vae", "vae_gan")
+STEPS, RATE = 400, 0.05
+"""Of the search: Adam, from a start of no noise."""
+
+
+def inverted(generator: torch.nn.Module, pictures: Array, kind: Array, latent: int, steps: int = STEPS) -> Array:
+    """Noise [N, latent] of which a generator makes pictures [N, C, H, W] of known classes [N, classes] best.
+
+    Source: A. Creswell & A. Bharath, "Inverting the generator of a generative adversarial network" (2018, arXiv:1611.05644).
+    """
+    import torch
+
+    given, known = torch.from_numpy(pictures), torch.from_numpy(kind)
+    found = torch.zeros(len(given), latent, requires_grad=True)
+    optimizer = torch.optim.Adam([found], RATE)
+    generator.eval().requires_grad_(False)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (generator(found, known) - given).square().sum().backward()
+        optimizer.step()
+    numbers: Array = found.detach().numpy()
+    return numbers
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Unasked(Generated):
+    """A VAE, which knows no classes and makes of noise what it makes; the chance of a pixel is its brightness."""
+
+    latent: int
+
+    def made(self, predictors: Mapping[str, Predict], labels: Array, random: np.random.Generator) -> Array:
+        """One call of the decoder, of standard normal noise."""
+        noise = random.standard_normal((len(labels), self.latent)).astype(np.float32)
+        return brightness(predictors["decoder"]({"latent": noise})["logits"].astype(np.float64))
+
+
+def compared(models: Mapping[str, Model], data: Dataset, samples: int | None, searched: int) -> tuple[Detail, ...]:
+    """Fréchet distances over the test split (its first `samples`), and errors over its first `searched` pictures."""
+    vae, gan = (cast("VAE", models["vae"].family.build()), cast("GAN", models["gan"].family.build()))
+    hybrid: Reconstruction = models["vae_gan"].family.build().task(data.domain)
+    asked = {field: getattr(hybrid, field) for field in ("data", "input", "dark", "bright", "classes")}
+    judges: dict[str, Generated] = {"vae": Unasked(**asked, latent=vae.latent), "gan": gan.task(data.domain), "vae_gan": hybrid}
+    found = {name: collect(judge, _predictors(models[name], data), data, "test", samples) for name, judge in judges.items()}
+    distances = [
+        Detail(f"{name}: {judge.metric}", judge.value(found[name]), *judge.interval(found[name]))
+        for name, judge in judges.items()
+    ]
+    rows = data.batch("test", slice(0, searched))
+    pictures = ((rows[hybrid.input] - hybrid.dark) / (hybrid.bright - hybrid.dark)).astype(np.float32)
+    (graph,) = gan.graphs(models["gan"].module, data.domain).values()
+    noise = inverted(graph.module, pictures, np.eye(hybrid.classes, dtype=np.float32)[rows["label"]], gan.latent)
+    again = drawn(module_predictor(graph), rows["label"], hybrid.classes, noise)
+    errors = {
+        "gan": np.square(again - pictures).reshape(len(pictures), -1).mean(axis=1),
+        "vae_gan": found["vae_gan"]["error"][:searched],
+    }
+    elbo = collect(vae.task(data.domain), _predictors(models["vae"], data), data, "test", searched)
+    return (
+        *distances,
+        *(
+            _mean.detail(f"{name}: reconstruction error", *_mean.alike(error))
+            for name, error in {"vae": elbo["error"], **errors}.items()
+        ),
+    )
+
+
+def _predictors(model: Model, data: Dataset) -> dict[str, Predict]:
+    return {name: module_predictor(graph) for name, graph in model.family.build().graphs(model.module, data.domain).items()}
+
+
+def main() -> None:
+    """Prints a table, writes the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.bench.hybrid", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--recipe", type=Path, default=RECIPES / "fashion_gan.toml")
+    parser.add_argument("--preset", choices=("quick", "full"))
+    parser.add_argument("--samples", type=int, help="of the test split; all unless it is said")
+    parser.add_argument("--searched", type=int, default=256, help="pictures that the GAN's noise is searched for")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/hybrid.json")
+    given = parser.parse_args()
+    recipe = read(given.recipe, given.preset)
+    missing = [name for name in WANTED if name not in [entry.family.name for entry in recipe.models]]
+    if missing:
+        raise UserError(f"{given.recipe}: has no {missing[0]}; gan, vae and vae_gan are compared")
+    names = {entry.label: entry.family.name for entry in recipe.models if entry.family.name in WANTED}
+    models = {names[label]: model for label, model in references(recipe, Store(store_root())).items() if label in names}
+    found = compared(models, recipe.data.build().load(data_root()), given.samples, given.searched)
+    Console().print(table(str(given.recipe), found))
+    write_atomic(given.out, json.dumps([asdict(detail) for detail in found], indent=1).encode())
+
+
+if __name__ == "__main__":
+    main()
