@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from collections.abc import Mapping
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from pipeline.compress import _hidden_units
 from pipeline.compress._slices import Group, Slices, depthwise
-from pipeline.core import Domain, Unsupported
+from pipeline.core import Domain, Spec, TensorSpec, Unsupported
 from pipeline.export._trace import REFUSALS
 
 if TYPE_CHECKING:
     import torch
 
+SHUFFLED = "Shuffle"
+"""In the name of what makes pixels of channels: whose number must stay a multiple."""
 
-def groups(module: torch.nn.Module, domain: Domain) -> list[list[Group]]:
-    """Lists of groups that lose as many units each. What reaches an output, or a layer of a kind unknown here, stays."""
+
+def groups(module: torch.nn.Module, family: Spec, domain: Domain) -> list[list[Group]]:
+    """Lists of groups that lose as many units each. What reaches an output, or a layer of a kind unknown here, stays.
+
+    A module that takes the data's inputs is traced whole, another by the graphs that are deployed of it.
+    """
     import torch
     import torch_pruning
 
@@ -24,18 +33,43 @@ def groups(module: torch.nn.Module, domain: Domain) -> list[list[Group]]:
     for each in traced.modules():  # our own modules as in training: a step function has a gradient to trace only then
         each.training = any(True for _ in each.children())
     traced.eval = lambda: traced  # type: ignore[method-assign]  # which the tracer calls
-    inputs = tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in domain.inputs.values())
+    inputs = _zeros(domain.inputs)
+    deployed = None if _takes(traced, inputs) else list(family.build().graphs(traced, domain).values())
+
+    def through(module: torch.nn.Module, inputs: Any) -> Any:
+        if deployed is None:
+            return module(*inputs)
+        outputs = [graph.module(*_zeros(graph.inputs)) for graph in deployed]
+        return [each for some in outputs for each in (some if isinstance(some, tuple) else (some,)) if each.requires_grad]
+
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("error", "Maximum recursive depth")  # groups would be cut short
             graph = torch_pruning.DependencyGraph()
-            graph.build_dependency(traced, inputs, output_transform=_behind_the_outputs, verbose=False)
+            graph.build_dependency(traced, inputs, through, output_transform=_behind_the_outputs, verbose=False)
             found = list(graph.get_all_groups(root_module_types=[torch.nn.Conv2d, torch.nn.Linear]))
-    except REFUSALS as error:
+    except (*REFUSALS, UserWarning) as error:
         raise Unsupported(f"prune_structured cannot trace the model: {type(error).__name__}: {error}") from error
     names = {each: name for name, each in (*traced.named_modules(), *traced.named_parameters())}
     recurrent = _hidden_units.recurrent(module)
     made = [group for each in found if (group := _group(module, each, names)) is not None]
     return [[each, *_levels(each, recurrent)] for each in made]
+
+
+def _zeros(specs: Mapping[str, TensorSpec]) -> tuple[torch.Tensor, ...]:
+    """An input of each."""
+    import torch
+
+    return tuple(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in specs.values())
+
+
+def _takes(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> bool:
+    """Whether a module can be called with so many inputs."""
+    try:
+        signature(module.forward).bind(*inputs)
+    except TypeError:
+        return False
+    return True
 
 
 def _behind_the_outputs(outputs: Any) -> list[torch.Tensor]:
@@ -56,7 +90,7 @@ def _group(module: torch.nn.Module, found: Any, names: dict[Any, str]) -> Group 
     slices: list[Slices] = []
     for item in found:
         node = item.dep.target
-        if node.type == ops.OPTYPE.OUTPUT:
+        if node.type == ops.OPTYPE.OUTPUT or SHUFFLED in str(node.name):
             return None
         if node.module in names:  # what is not there is an operation, which has no tensors
             output = item.dep.handler.__name__ == "prune_out_channels"

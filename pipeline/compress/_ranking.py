@@ -44,7 +44,7 @@ def tied(module: torch.nn.Module, family: Spec, domain: Domain) -> list[Tied]:
             return [*units, *(Tied((group,)) for group in attentions)]
         return [*units, *([Tied(tuple(attentions), True)] if "head_width" in options else [])]
     found = []
-    for groups in _channels.groups(module, domain):
+    for groups in _channels.groups(module, family, domain):
         hidden = stateful and any(".weight_hh_l" in each.tensor for group in groups for each in group.slices)
         if not hidden or "hidden" in options:
             found.append(Tied(tuple(groups), hidden))

@@ -45,7 +45,7 @@ def compared(comparison: Comparison, family: Family, context: Context, weight: f
     teacher = context.reference.module.to(context.device).eval()
 
     def loss(module: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng():  # what a family draws (noise, places) is the same for both
             theirs = comparison.look(teacher_family, teacher, batch, comparison.layers.values())
         ours = comparison.look(family, module, batch, comparison.layers)
         hard = family.loss(ours.outputs, batch)

@@ -32,7 +32,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "quantize_weights": {"bits": 4},
     "mixed_precision": {"mean_bits": 6, "samples": 8},
 }
-NO_LOGITS = ("autoencoder", "gru_forecast", "nerf", "som", "super_resolution")
+GAMES = ("gan", "style_gan", "vae_gan")
+"""Whose loss is a critic's."""
+NO_LOGITS = (
+    *("autoencoder", "diffusion_transformer", "diffusion_unet", "gru_forecast", "nerf", "som", "style_transfer"),
+    *("super_resolution", *GAMES),
+)
 RECURRENT = "rank 1"
 BETWEEN = "between its first and its last layer the model has no"
 REFUSED = {
@@ -41,8 +46,17 @@ REFUSED = {
     ("rbf", "prune_structured"): "rbf has no unit that could go",
     ("som", "prune_structured"): "som has no unit that could go",
     ("som", "low_rank"): "6400 of 6400 parameters are left",
+    ("gan", "prune_structured"): "gan has no unit that could go",
+    ("diffusion_transformer", "prune_structured"): "diffusion_transformer has no unit that could go",
+    ("style_gan", "prune_structured"): "out of reach",
+    ("vae_gan", "prune_structured"): "out of reach",
+    ("vqvae", "prune_structured"): "out of reach",
+    ("wavenet", "prune_structured"): "cannot trace the model: UserWarning: Maximum recursive depth",
     ("som", "lora"): "no linear, convolutional or recurrent layer and no embedding",
-    **{(name, "binarize"): BETWEEN for name in ("gcn", "gru", "gru_classifier", "gru_forecast", "lstm", "rbf", "rnn", "som")},
+    **{
+        (name, "binarize"): BETWEEN
+        for name in ("gcn", "gru", "gru_classifier", "gru_forecast", "lstm", "rbf", "rnn", "som", "gan", "style_transfer")
+    },
 }
 """A recurrent model's weights are mostly its gates', which are neither factorized nor binarized; centres are no layers."""
 SAMPLES = 8
