@@ -9,6 +9,8 @@ import numpy as np
 
 ALIGNMENT = 16
 """Of a buffer's data, which the schema demands (force_align) and the Python packer of the schema forgets."""
+BIAS = 3
+"""Its place among the inputs of a transposed convolution."""
 KEPT_METADATA = (b"min_runtime_version",)
 
 
@@ -30,6 +32,30 @@ def finished(content: bytes, inputs: Sequence[str], outputs: Sequence[str], prov
     _rename(signature.inputs, tensors, {f"args_{index}": name for index, name in enumerate(inputs)})
     _rename(signature.outputs, tensors, {f"output_{index}": name for index, name in enumerate(outputs)})
     _stamp(model, provenance)
+    _align(model)
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def flat_biases(content: bytes) -> bytes:
+    """The file with biases of transposed convolutions as vectors.
+
+    Behind a transposed convolution litert-torch 0.10 folds a BatchNorm into a bias of shape [1, 1, 1, C]: ai-edge-quantizer gives
+    it C scales along its first axis, and no runtime loads that.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    changed = False
+    for subgraph in model.subgraphs:
+        for operator in subgraph.operators:
+            if codes[operator.opcodeIndex] == schema.BuiltinOperator.TRANSPOSE_CONV and len(operator.inputs) > BIAS:
+                bias = subgraph.tensors[operator.inputs[BIAS]]
+                if len(bias.shape) > 1:
+                    bias.shape, changed = np.array([np.prod(bias.shape)], np.int32), True
+    if not changed:
+        return content
     _align(model)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 

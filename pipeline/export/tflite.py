@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.core import Arrays, Graph, Json, Model, Precision, Unsupported
 from pipeline.export._common import adapter_file, calibration_samples, provenance_json, target_file
 from pipeline.export._quiet import quiet
-from pipeline.export._tflite_file import finished
+from pipeline.export._tflite_file import finished, flat_biases
 from pipeline.export._tflite_weights import store_found
 from pipeline.export._trace import REFUSALS, exportable, refusal
 
@@ -44,7 +44,7 @@ class Tflite:
         from pipeline.export._tflite_packed import convertible
 
         graph, adapter = beside(model, graph)
-        content = _convert(convertible(graph))
+        content = flat_biases(_convert(convertible(graph)))
         if model.precision is not None:
             content = _lowered(content, graph, model.precision, calibration)
         file = target_file(path, ".tflite")
