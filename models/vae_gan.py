@@ -46,7 +46,7 @@ class VAEGAN(Family):
     """Multiplies the channels of encoder and decoder."""
 
     presets: ClassVar = {
-        "quick": Train(epochs=6, samples=2048, **GAME),
+        "quick": Train(epochs=4, samples=2048, **GAME),
         "full": Train(epochs=8, **GAME),
     }
 
