@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.nn import functional
 
+from pipeline.core import Family
 from pipeline.errors import UserError
 
 COLLAPSED, WATCHED, STEPS = 0.05, 0.1, 20
@@ -38,20 +38,24 @@ def turned(x: torch.Tensor, weight: float) -> torch.Tensor:
     return found
 
 
+def halving(channels: int, width: int) -> nn.Sequential:
+    """Three convolutions of a critic, each to half of the sides: [N, channels, H, W] -> [N, 4 width, H / 8, W / 8]."""
+    sizes = pairwise((channels, width, 2 * width, 4 * width))
+    layers = [(nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)) for before, after in sizes]
+    return nn.Sequential(*(layer for each in layers for layer in each))
+
+
 class Critic(nn.Module):
-    """Pictures [N, C, H, W] -> a number each, larger for what it takes for real: three convolutions that halve, and a sum."""
+    """Pictures [N, C, H, W] -> a number each, larger for what it takes for real: convolutions that halve, and a mean."""
 
     def __init__(self, channels: int, width: int = 32) -> None:
         super().__init__()
-        sizes = (channels, width, 2 * width, 4 * width)
-        self.halved = nn.ModuleList(nn.Conv2d(before, after, 4, 2, 1) for before, after in pairwise(sizes))
-        self.last = nn.Linear(sizes[-1], 1)
+        self.body = halving(channels, width)
+        self.last = nn.Linear(4 * width, 1)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """[N]."""
-        for layer in self.halved:
-            pictures = functional.leaky_relu(layer(pictures), 0.2)
-        scores: torch.Tensor = self.last(pictures.mean(dim=(2, 3)))[:, 0]
+        scores: torch.Tensor = self.last(self.body(pictures).mean(dim=(2, 3)))[:, 0]
         return scores
 
 
@@ -77,15 +81,23 @@ class Variety:
     """Of what one training makes. A generator of which the critic wants one picture makes that one, and rarely finds back."""
 
     def __init__(self) -> None:
-        self.alike = 0
+        self.alike, self.done = 0, 0.0
 
-    def see(self, made: torch.Tensor, real: torch.Tensor, done: float) -> None:
-        """One step's pictures [N, ...], so much (0 to 1) of the training being done. UserError for a mode collapse."""
+    def see(self, made: torch.Tensor, real: torch.Tensor) -> None:
+        """One step's pictures [N, ...]. UserError for a mode collapse."""
         spread, wanted = (float(each.detach().std(dim=0, correction=0).mean()) for each in (made, real))
         self.alike = self.alike + 1 if spread < COLLAPSED * wanted else 0
-        if done >= WATCHED and self.alike >= STEPS:
+        if self.done >= WATCHED and self.alike >= STEPS:
             raise UserError(
-                f"training: mode collapse after {100 * done:.0f} % of it: for {self.alike} steps made pictures vary by less than "
-                f"{100 * COLLAPSED:.0f} % of what real ones do, now by {spread:.2g} a pixel where those do by {wanted:.2g}; "
-                "lower the learning rate, or make the critic stronger"
+                f"training: mode collapse after {100 * self.done:.0f} % of it: for {self.alike} steps made pictures vary "
+                f"by less than {100 * COLLAPSED:.0f} % of what real ones do, now by {spread:.2g} a pixel where those do by "
+                f"{wanted:.2g}; lower the learning rate, or make the critic stronger"
             )
+
+
+class Watched(Family):
+    """Abstract: a family with a critic, whose modules have a `variety` that looks at what each step of the training makes."""
+
+    def pace(self, module: nn.Module, done: float) -> None:
+        """Tells it how much of the training is done."""
+        cast("Any", module).variety.done = done

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from models._batch import only_input
 from models._denoiser import LEVELS, Denoiser
+from models._picture import shape_of
 from models.tasks.diffusion import Diffusion as Task
 from pipeline.core import Domain, Family, Graph, TensorSpec
-from pipeline.errors import UserError
 
 EVERY = 16
 """Of so many test samples one has pictures made: exported files make them one by one, with `steps` calls each."""
@@ -59,13 +59,7 @@ class Diffusion(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """The network. UserError for what has no labelled pictures of sides that fit."""
-        if domain.pixels is None or not domain.classes:
-            raise UserError(f"{self.called}: {domain.name} has no labelled pictures")
-        (spec,) = domain.inputs.values()
-        if any(side % self.divisor for side in spec.shape[2:]):
-            sides = "x".join(map(str, spec.shape[2:]))
-            raise UserError(f"{self.called}: pictures of {sides} px do not fit; sides that {self.divisor} divides do")
-        return self.network(spec.shape[1:], domain.classes)
+        return self.network(shape_of(domain, self.called, self.divisor, labelled=True), domain.classes)
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The velocity that is found and the true one, both [N, C, H, W]."""
@@ -91,15 +85,9 @@ class Diffusion(Family):
 
     def task(self, domain: Domain) -> Task:
         """The Fréchet distance of what it makes from real pictures, and what else tells how good they are."""
-        assert domain.pixels is not None  # `build` says so
-        ((name, spec),) = domain.inputs.items()
-        dark, bright = domain.pixels
-        return Task(
-            data=domain.name,
-            input=name,
-            dark=dark,
-            bright=bright,
-            classes=domain.classes,
+        (spec,) = domain.inputs.values()
+        return Task.of(
+            domain,
             every=EVERY,
             denoiser="denoiser",
             shape=spec.shape[1:],

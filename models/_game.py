@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -14,15 +13,14 @@ from torch.nn import functional
 from models import _adversary
 from models._batch import only_input
 from models.tasks.from_noise import FromNoise
-from pipeline.core import Domain, Family, Graph, TensorSpec
-from pipeline.errors import UserError
+from pipeline.core import Domain, Graph, TensorSpec
 
 GAME: dict[str, Any] = {"batch": 64, "betas": (0.0, 0.99), "weight_decay": 0.0, "clip": None, "augment": False}
 """Of a training of two networks against each other: what one of them gained is no hint at where the other goes next, so that a
 mean of past gradients misleads; and moved pictures would be other pictures than those whose likeness is asked for."""
 
 
-class Adversarial(Family):
+class Adversarial(_adversary.Watched):
     """Abstract: a family says how its generator is built, from latent [N, latent] and kind [N, classes] to pictures [N, C, H, W].
 
     Pictures are brightness, 0 to 1. The critic's score of real ones less that of made ones is what the critic makes larger and
@@ -37,17 +35,13 @@ class Adversarial(Family):
     penalty: float
     """On slopes of the critic that are not 1."""
 
-    def pace(self, module: nn.Module, done: float) -> None:
-        """For the watch over what is made."""
-        cast("Game", module).done = done
-
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Pictures made for the batch's classes [N, C, H, W], and the critic's loss."""
         game = cast("Game", module)
         real, kind = game.real(batch)
         made = game(torch.randn(len(real), self.latent, device=real.device), kind)
         if module.training:
-            game.variety.see(made, real, game.done)
+            game.variety.see(made, real)
         return {"pictures": made, "judged": _adversary.judged(lambda x: game.critic(x, kind), real, made, 1.0, self.penalty)}
 
     def loss(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -61,18 +55,7 @@ class Adversarial(Family):
 
     def task(self, domain: Domain) -> FromNoise:
         """The Fréchet distance from real pictures, and what else tells how good they are."""
-        assert domain.pixels is not None  # `pictures_of` says so
-        (name,) = domain.inputs
-        dark, bright = domain.pixels
-        return FromNoise(
-            data=domain.name,
-            input=name,
-            dark=dark,
-            bright=bright,
-            classes=domain.classes,
-            generator="generator",
-            latent=self.latent,
-        )
+        return FromNoise.of(domain, generator="generator", latent=self.latent)
 
     @abstractmethod
     def build(self, domain: Domain) -> Game:
@@ -87,13 +70,12 @@ class Game(nn.Module):
 
     def __init__(self, generator: nn.Module, domain: Domain, critic: int) -> None:
         super().__init__()
-        assert domain.pixels is not None  # `pictures_of` says so
+        assert domain.pixels is not None  # `build` says so
         (spec,) = domain.inputs.values()
         self.generator = generator
         self.critic = Critic(spec.shape[1:], domain.classes, critic)
         self.classes = domain.classes
         self.variety = _adversary.Variety()
-        self.done = 0.0  # how much of the training is over: said anew before each of its steps, and so no state
         for name, value in zip(("dark", "bright"), domain.pixels, strict=True):
             self.register_buffer(name, torch.tensor(value))
 
@@ -118,10 +100,8 @@ class Critic(nn.Module):
     def __init__(self, shape: tuple[int, ...], classes: int, width: int) -> None:
         super().__init__()
         channels, height, across = shape
-        sizes = (channels, width, 2 * width, 4 * width)
-        halved = [(nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2)) for before, after in pairwise(sizes)]
-        self.body = nn.Sequential(*(layer for each in halved for layer in each), nn.Flatten())
-        seen = sizes[-1] * (height // 8) * (across // 8)
+        self.body = nn.Sequential(*_adversary.halving(channels, width), nn.Flatten())
+        seen = 4 * width * (height // 8) * (across // 8)
         self.last = nn.Linear(seen, 1)
         self.kind = nn.Linear(classes, seen, bias=False)
         nn.init.normal_(self.kind.weight, std=seen**-0.5)
@@ -131,14 +111,3 @@ class Critic(nn.Module):
         features = self.body(2 * pictures - 1)
         scores: torch.Tensor = self.last(features)[:, 0] + (self.kind(kind) * features).sum(dim=1)
         return scores
-
-
-def pictures_of(domain: Domain, who: str, divisor: int) -> tuple[int, int, int]:
-    """Channels and sides of the pictures that a generator learns; UserError for what has no classes or sides that do not fit."""
-    if domain.pixels is None or not domain.classes:
-        raise UserError(f"{who}: {domain.name} has no labelled pictures")
-    (spec,) = domain.inputs.values()
-    _, channels, height, width = spec.shape
-    if height % divisor or width % divisor or min(height, width) < 8:
-        raise UserError(f"{who}: pictures of {height}x{width} px do not fit; sides of at least 8 that {divisor} divides do")
-    return channels, height, width

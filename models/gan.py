@@ -10,7 +10,8 @@ from annotated_types import Gt
 from torch import nn
 from torch.nn import functional
 
-from models._game import GAME, Adversarial, Game, pictures_of
+from models._game import GAME, Adversarial, Game
+from models._picture import shape_of
 from pipeline.core import Domain, Train
 
 
@@ -38,7 +39,7 @@ class GAN(Adversarial):
 
     def build(self, domain: Domain) -> Game:
         """Generator and critic. UserError for what has no labelled pictures."""
-        shape = pictures_of(domain, "gan", 4)
+        shape = shape_of(domain, "gan", 4, labelled=True, least=8)
         first, second = (max(1, round(each * self.width)) for each in self.channels)
         return Game(Generator(self.latent, domain.classes, first, second, shape), domain, self.critic)
 

@@ -11,7 +11,8 @@ from annotated_types import Ge, Gt
 from torch import nn
 from torch.nn import functional
 
-from models._game import GAME, Adversarial, Game, pictures_of
+from models._game import GAME, Adversarial, Game
+from models._picture import shape_of
 from pipeline.core import Domain, Train
 
 SLOPE = 0.2
@@ -51,7 +52,7 @@ class StyleGAN(Adversarial):
 
     def build(self, domain: Domain) -> Game:
         """Generator and critic. UserError for what has no labelled pictures."""
-        shape = pictures_of(domain, "style_gan", 4)
+        shape = shape_of(domain, "style_gan", 4, labelled=True, least=8)
         channels = [max(1, round(each * self.width)) for each in self.channels]
         units = [self.latent + domain.classes, *[self.style] * self.depth]
         return Game(Generator(units, channels, shape), domain, self.critic)

@@ -13,9 +13,9 @@ from torch import nn
 from models import _perception, _style
 from models._batch import only_input
 from models._eye import eye
+from models._picture import shape_of
 from models.tasks.stylization import Stylization
 from pipeline.core import Domain, Family, Graph, Train
-from pipeline.errors import UserError
 
 STEEP = 4.0
 """A sigmoid of so much times the brightness is as steep as the brightness is, in the middle."""
@@ -53,12 +53,11 @@ class StyleTransfer(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """Picture [N, C, H, W] -> picture. UserError for what is none, has odd sides, or has no eye that looks at it."""
-        (spec,) = domain.inputs.values()
-        if domain.pixels is None or any(side % 2 for side in spec.shape[2:]):
-            raise UserError(f"style_transfer: {domain.name} has no pictures of even sides")
+        colours, *_ = shape_of(domain, "style_transfer", 2)
+        assert domain.pixels is not None  # `shape_of` says so
         eye(domain.name)
         channels = max(2, round(self.channels * self.width))
-        return Stylizer(domain.name, spec.shape[1], channels, self.blocks, domain.pixels)
+        return Stylizer(domain.name, colours, channels, self.blocks, domain.pixels)
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The pictures made, and what the eye loses of style and content in each: [N] both."""

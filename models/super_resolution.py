@@ -13,15 +13,15 @@ from torch.nn import functional
 
 from models import _adversary
 from models._batch import only_input
+from models._picture import shape_of
 from models.tasks._resampling import matrix
 from models.tasks.super_resolution import SuperResolution as Task
-from pipeline.core import Domain, Family, Graph, TensorSpec, Train
-from pipeline.errors import UserError
+from pipeline.core import Domain, Graph, TensorSpec, Train
 
 
 @final
 @dataclass(frozen=True)
-class SuperResolution(Family):
+class SuperResolution(_adversary.Watched):
     """Convolutions on the small picture, of which the last has scale^2 outputs a colour that become the large picture's pixels.
 
     Minimises the mean absolute error; with `adversarial` above 0 also what a critic, trained along, tells made pictures from real
@@ -47,15 +47,9 @@ class SuperResolution(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """Small picture [N, C, h, w] -> large one [N, C, scale h, scale w]. UserError for what cannot be made smaller."""
-        (spec,) = domain.inputs.values()
-        if domain.pixels is None or any(side % self.scale for side in spec.shape[2:]):
-            raise UserError(f"super_resolution: {domain.name} has no pictures of sides that scale = {self.scale} divides")
+        colours, *_ = shape_of(domain, "super_resolution", self.scale)
         first, second = (max(1, round(each * self.width)) for each in self.channels)
-        return Enlarger(spec.shape[1], first, second, self.scale, critic=self.adversarial > 0)
-
-    def pace(self, module: nn.Module, done: float) -> None:
-        """For the watch over what is made."""
-        cast("Enlarger", module).done = done
+        return Enlarger(colours, first, second, self.scale, critic=self.adversarial > 0)
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Pictures made smaller and enlarged again, the originals, and, while training with a critic, its loss."""
@@ -66,7 +60,7 @@ class SuperResolution(Family):
         enlarged = enlarger(rows @ original @ columns.T)
         outputs = {"enlarged": enlarged, "original": original}
         if enlarger.critic is not None and module.training:
-            enlarger.variety.see(enlarged, original, enlarger.done)
+            enlarger.variety.see(enlarged, original)
             outputs["judged"] = _adversary.judged(enlarger.critic, original, enlarged, self.adversarial)
         return outputs
 
@@ -96,7 +90,7 @@ class Enlarger(nn.Module):
         super().__init__()
         self.body = SubPixel(colours, first, second, scale)
         self.critic = _adversary.Critic(colours) if critic else None
-        self.variety, self.done = _adversary.Variety(), 0.0
+        self.variety = _adversary.Variety()
 
     def forward(self, small: torch.Tensor) -> Any:
         """The large picture."""

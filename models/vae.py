@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from models._batch import only_input
+from models._picture import shape_of
 from models.tasks.elbo import Elbo
 from pipeline.core import Domain, Family, Graph, TensorSpec, Train
-from pipeline.errors import UserError
 
 
 @final
@@ -47,11 +47,10 @@ class VAE(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """The two networks. UserError for inputs that are no pictures."""
-        if domain.pixels is None:
-            raise UserError(f"vae: {domain.name} has no pictures, whose pixels are bright or dark")
-        (spec,) = domain.inputs.values()
+        shape = shape_of(domain, "vae")
+        assert domain.pixels is not None  # `shape_of` says so
         units = [max(1, round(each * self.width)) for each in self.hidden]
-        return Pair(spec.shape[1:], units, self.latent, domain.pixels)
+        return Pair(shape, units, self.latent, domain.pixels)
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The pixels drawn [N, C, H, W], the logits of their chances, and the distribution of the latent numbers [N, latent]."""

@@ -12,15 +12,16 @@ from torch import nn
 from torch.func import functional_call
 
 from models import _adversary
-from models._game import GAME, Game, pictures_of
+from models._game import GAME, Game
+from models._picture import shape_of
 from models.gan import Generator
 from models.tasks.reconstruction import Reconstruction
-from pipeline.core import Domain, Family, Graph, TensorSpec, Train
+from pipeline.core import Domain, Graph, TensorSpec, Train
 
 
 @final
 @dataclass(frozen=True)
-class VAEGAN(Family):
+class VAEGAN(_adversary.Watched):
     """An encoder to a normal distribution of `latent` numbers, and `gan`'s generator as the decoder, which also knows the class.
 
     Minimises |x - x'|^2 + |f(x) - f(x')|^2 + beta KL(q(z|x) || p(z)) + adversarial (E[D(x)] - E[D(made)]), summed over pixels
@@ -52,14 +53,10 @@ class VAEGAN(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """Encoder, decoder and critic. UserError for what has no labelled pictures."""
-        shape = pictures_of(domain, "vae_gan", 4)
+        shape = shape_of(domain, "vae_gan", 4, labelled=True, least=8)
         first, second = (max(1, round(each * self.width)) for each in self.channels)
         decoder = Generator(self.latent, domain.classes, first, second, shape)
         return Hybrid(Encoder(self.latent, first, second, shape), decoder, domain, self.critic)
-
-    def pace(self, module: nn.Module, done: float) -> None:
-        """For the watch over what is made."""
-        cast("Game", module).done = done
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Pictures made again and made of noise [2N, C, H, W], the distribution of z, and the losses."""
@@ -71,7 +68,7 @@ class VAEGAN(Family):
         made = hybrid(torch.cat([latent, torch.randn_like(latent)]), kinds)
         again, drawn = made.chunk(2)
         if module.training:
-            hybrid.variety.see(drawn, real, hybrid.done)
+            hybrid.variety.see(drawn, real)
         error = (again - real).square().flatten(1).sum(dim=1) + (hybrid.seen(again) - hybrid.seen(real)).square().sum(dim=1)
         judged = _adversary.judged(
             lambda x: hybrid.critic(x, kinds), torch.cat([real, real]), made, self.adversarial, self.penalty
@@ -96,10 +93,7 @@ class VAEGAN(Family):
 
     def task(self, domain: Domain) -> Reconstruction:
         """The Fréchet distance of pictures made of noise; how well given ones are made again stands beside it."""
-        assert domain.pixels is not None  # `build` says so
-        (name,) = domain.inputs
-        dark, bright = domain.pixels
-        return Reconstruction(data=domain.name, input=name, dark=dark, bright=bright, classes=domain.classes, latent=self.latent)
+        return Reconstruction.of(domain, latent=self.latent)
 
 
 class Hybrid(Game):

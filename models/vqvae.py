@@ -16,9 +16,9 @@ from models import _codec
 from models._batch import only_input
 from models._causal import Causal
 from models._codebook import Codebook
+from models._picture import shape_of
 from models.tasks.codes import Codes
 from pipeline.core import Dataset, Domain, Family, Graph, TensorSpec, Train
-from pipeline.errors import UserError
 
 SETTLED = 0.7
 """Codes that nothing is near are moved in this part of the training: after it the prior is to learn codes that stay."""
@@ -59,17 +59,12 @@ class VQVAE(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """The networks and the codebook. UserError for what is no labelled picture, or has sides that do not halve twice."""
-        if domain.pixels is None or not domain.classes:
-            raise UserError(f"vqvae: {domain.name} has no labelled pictures")
-        (spec,) = domain.inputs.values()
-        if any(side % _codec.REDUCTION for side in spec.shape[2:]):
-            height, width = spec.shape[2:]
-            raise UserError(f"vqvae: {domain.name} has pictures of {height} x {width}; expected multiples of {_codec.REDUCTION}")
+        colours, *_ = shape_of(domain, "vqvae", _codec.REDUCTION, labelled=True)
         channels, prior = (max(2, round(each * self.width)) for each in (self.channels, self.prior))
         return _codec.Codec(
-            encoder=_codec.encoder(spec.shape[1], channels, self.blocks, self.dimension),
+            encoder=_codec.encoder(colours, channels, self.blocks, self.dimension),
             codebook=Codebook(self.codes, self.dimension),
-            decoder=_codec.decoder(spec.shape[1], channels, self.blocks, self.dimension),
+            decoder=_codec.decoder(colours, channels, self.blocks, self.dimension),
             prior=Causal(self.codes, domain.classes, prior, self.layers),
         )
 

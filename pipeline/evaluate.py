@@ -75,3 +75,8 @@ def module_predictor(graph: Graph) -> Predict:
     from pipeline.export import _trace
 
     return partial(_trace.run, graph)
+
+
+def module_predictors(graphs: Mapping[str, Graph]) -> dict[str, Predict]:
+    """All of a family's graphs as predictors."""
+    return {name: module_predictor(graph) for name, graph in graphs.items()}

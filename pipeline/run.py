@@ -201,7 +201,7 @@ def _run_folder(recipe: Recipe, started: float) -> Path:
 def _write(report: Report, folder: Path, publish: Path | None) -> None:
     """report.json, report.md and index.html beside each other; `latest` points at them once they are whole."""
     from reports import document, markdown, page
-    from reports.samples import without_pictures
+    from reports.samples import for_others
 
     document.save(report, folder / "report.json")
     write_atomic(folder / "report.md", markdown.render(report).encode())
@@ -211,7 +211,7 @@ def _write(report: Report, folder: Path, publish: Path | None) -> None:
     temporary.symlink_to(folder.name)
     temporary.replace(latest)
     if publish:
-        told = without_pictures(report)
+        told = for_others(report)
         document.save(told, publish.with_suffix(".json"))
         write_atomic(publish.with_suffix(".md"), markdown.render(told).encode())
 

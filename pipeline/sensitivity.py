@@ -32,10 +32,7 @@ def sensitivity(model: Model, data: Dataset) -> dict[str, float]:
     """By the parameter's name: the `errors` of 256 validation samples with that tensor at 4 bits; the largest 32 tensors."""
     found = weights(model.module)
     names = sorted(found, key=lambda name: -found[name].numel())[:TENSORS]
-    family = model.family.build()
-    one = _outputs(copy.deepcopy(model.module).eval(), family, _batch(data, slice(0, 1)))
-    samples = max(1, NUMBERS // max(1, sum(each.numel() for each in one.values())))
-    lost = errors(model.module, family, data, names, (BITS,), min(SAMPLES, samples))
+    lost = errors(model.module, model.family.build(), data, names, (BITS,), SAMPLES)
     return {name: float(row[0]) for name, row in zip(names, lost, strict=True)}
 
 
@@ -54,9 +51,10 @@ def errors(
     The inverse of what Lin et al. 2016, arXiv:1511.06393, call SQNR, measured on validation samples (training samples where
     there are none). 0 where rounding changes nothing. Rises of the loss itself are often lost in their noise.
     """
-    count = min(samples, data.size(_split(data)))
     copied = copy.deepcopy(module).eval()
     found = weights(copied)
+    outputs = sum(each.numel() for each in _outputs(copied, family, _batch(data, slice(0, 1))).values())
+    count = min(samples, data.size(_split(data)), max(1, NUMBERS // max(1, outputs)))
     lost, whole = np.zeros((len(names), len(widths))), 0.0
     for start in range(0, count, BATCH):
         index = slice(start, min(start + BATCH, count))

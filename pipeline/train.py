@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.core import Context, Dataset, Family, Json, Progress, Train
 from pipeline.errors import UserError
-from pipeline.evaluate import collect, module_predictor
+from pipeline.evaluate import collect, module_predictors
 from pipeline.files import write_atomic
 from pipeline.stability import Watch
 
@@ -189,7 +189,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, options: Train, step: int, steps
 
 def _validate(module: torch.nn.Module, family: Family, context: Context) -> float:
     data = context.data
-    predictors = {name: module_predictor(graph) for name, graph in family.graphs(module, data.domain).items()}
+    predictors = module_predictors(family.graphs(module, data.domain))
     task = family.task(data.domain)
     return task.value(collect(task, predictors, data, "validation"))
 

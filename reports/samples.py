@@ -74,7 +74,7 @@ def sound(text: str) -> bool:
     return SOUND.fullmatch(text) is not None
 
 
-def without_pictures(report: Report) -> Report:
+def for_others(report: Report) -> Report:
     """The report as it goes to others: some of the pictures and sounds are the data's, and those belong to their owners."""
     records = []
     for record in report.records:

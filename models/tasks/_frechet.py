@@ -18,10 +18,8 @@ def frechet(made: Array, real: Array) -> float:
     Source: M. Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium" (2017,
     arXiv:1706.08500).
     """
-    moved, spread, other, _ = _transport(made, real)
-    return max(
-        0.0, float(np.square(moved).sum() + np.trace(spread) + np.trace(other) - 2 * np.trace(_root(_between(spread, other))))
-    )
+    moved, spread, other, middle, _ = _parted(made, real)
+    return max(0.0, float(np.square(moved).sum() + np.trace(spread) + np.trace(other) - 2 * np.trace(middle)))
 
 
 def influence(made: Array, real: Array) -> tuple[Array, Array]:
@@ -30,7 +28,8 @@ def influence(made: Array, real: Array) -> tuple[Array, Array]:
     The derivatives of the distance by both means and covariances, whence its limit law (Rippl, Munk & Sturm 2016, "Limit laws of
     the empirical Wasserstein distance: Gaussian distributions").
     """
-    moved, spread, other, towards = _transport(made, real)
+    moved, spread, other, middle, root = _parted(made, real)
+    towards = root @ np.linalg.pinv(middle, rcond=1e-6, hermitian=True) @ root  # the optimal map from one to the other
     kept = np.eye(len(moved)) - towards
     back = np.eye(len(moved)) - np.linalg.pinv(towards, rcond=1e-6, hermitian=True)
     return _part(made, moved, kept, spread), _part(real, -moved, back, other)
@@ -52,24 +51,12 @@ def _part(features: Array, moved: Array, kept: Array, spread: Array) -> Array:
     return values
 
 
-def _transport(made: Array, real: Array) -> tuple[Array, Array, Array, Array]:
-    """The means' difference, both covariances, and the optimal map of one normal distribution to the other (a matrix)."""
+def _parted(made: Array, real: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """The means' difference, both covariances C and C', (C'^(1/2) C C'^(1/2))^(1/2), and C'^(1/2)."""
     first, second = made.astype(np.float64), real.astype(np.float64)
     spread, other = (np.cov(each, rowvar=False, bias=True).reshape(each.shape[1], -1) for each in (first, second))
     root = _root(other)
-    middle = _root(root @ spread @ root)
-    return (
-        first.mean(axis=0) - second.mean(axis=0),
-        spread,
-        other,
-        root @ np.linalg.pinv(middle, rcond=1e-6, hermitian=True) @ root,
-    )
-
-
-def _between(spread: Array, other: Array) -> Array:
-    root = _root(other)
-    product: Array = root @ spread @ root
-    return product
+    return first.mean(axis=0) - second.mean(axis=0), spread, other, _root(root @ spread @ root), root
 
 
 def _root(matrix: Array) -> Array:

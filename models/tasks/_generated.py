@@ -7,14 +7,14 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from models.tasks import _frechet, _pictures
 from models.tasks._mean import half
 from models.tasks.classification import wilson
-from pipeline.core import Array, Arrays, Detail, Example, Predict, Task
+from pipeline.core import Array, Arrays, Detail, Domain, Example, Predict, Task
 
 SEEDS = 4
 """Pictures of each class that are shown."""
@@ -52,6 +52,14 @@ class Generated(Task):
     higher_is_better: ClassVar[bool] = False
     margin: ClassVar[float] = 3.0
 
+    @classmethod
+    def of(cls, domain: Domain, **own: Any) -> Self:
+        """The judge for a domain of labelled pictures, with what the subclass wants to know."""
+        assert domain.pixels is not None  # a family that cannot do without pictures has said so
+        (name,) = domain.inputs
+        dark, bright = domain.pixels
+        return cls(data=domain.name, input=name, dark=dark, bright=bright, classes=domain.classes, **own)
+
     @abstractmethod
     def made(self, predictors: Mapping[str, Predict], labels: Array, random: np.random.Generator) -> Array:
         """Pictures [N, C, H, W] of classes int64 [N], brightness 0 to 1."""
@@ -63,8 +71,9 @@ class Generated(Task):
         wanted = labels[asked].repeat(self.each)
         pictures = self.made(predictors, wanted, np.random.default_rng(zlib.crc32(real.tobytes())))
         made = np.zeros((len(real), self.each, *real.shape[1:]), np.uint8)
-        made[asked] = _levels(pictures).reshape(-1, self.each, *real.shape[1:])
-        return {"made": made, "real": _levels((real - self.dark) / (self.bright - self.dark)), "label": labels, "asked": asked}
+        made[asked] = _pictures.levels(pictures).reshape(-1, self.each, *real.shape[1:])
+        seen = _pictures.levels(_pictures.brightness(real, self.dark, self.bright))
+        return {"made": made, "real": seen, "label": labels, "asked": asked}
 
     def value(self, evidence: Arrays) -> float:
         """The distance."""
@@ -83,18 +92,17 @@ class Generated(Task):
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """Floor, ceiling, what it teaches, precision, recall, and whether the classes are those that were asked for."""
-        made, real = self._made(evidence), self._real(evidence)
+        pictures, wanted = self._pictures(evidence), evidence["label"][evidence["asked"]].repeat(self.each)
+        (made, logits), real = self._look(pictures), self._real(evidence)
         noise = np.random.default_rng(0).integers(0, 256, evidence["real"].shape, np.uint8)
         among, covered = _frechet.coverage(made, real)
-        wanted = evidence["label"][evidence["asked"]].repeat(self.each)
-        seen = self._look(evidence["made"][evidence["asked"]].reshape(-1, *evidence["real"].shape[1:]))[1].argmax(axis=1)
         return (
             Detail("floor of the distance (real from real)", _frechet.frechet(real[::2], real[1::2])),
             Detail("ceiling of the distance (noise)", _frechet.frechet(self._look(noise)[0], real)),
-            *self._taught(evidence, wanted),
+            *self._taught(evidence, pictures, wanted),
             _share("precision of the pictures", among),
             _share("recall of the pictures", covered),
-            _share("agreement with the class asked for", seen == wanted),
+            _share("agreement with the class asked for", logits.argmax(axis=1) == wanted),
         )
 
     def examples(self, predictors: Mapping[str, Predict], samples: Arrays) -> tuple[Example, ...]:
@@ -103,8 +111,7 @@ class Generated(Task):
         pictures = self.made(predictors, labels, np.random.default_rng(0))
         return (Example(f"the {self.classes} classes, {SEEDS} times", _pictures.generated(pictures, self.classes)),)
 
-    def _taught(self, evidence: Arrays, wanted: Array) -> tuple[Detail, ...]:
-        pictures = evidence["made"][evidence["asked"]].reshape(-1, *evidence["real"].shape[1:])
+    def _taught(self, evidence: Arrays, pictures: Array, wanted: Array) -> tuple[Detail, ...]:
         if len(pictures) < TAUGHT:
             return ()
         from models._taught import right
@@ -119,8 +126,13 @@ class Generated(Task):
         rows[asked] += made.reshape(-1, self.each).mean(axis=1) * len(asked) / asked.sum()
         return rows
 
+    def _pictures(self, evidence: Arrays) -> Array:
+        """Those that were asked for, [N, C, H, W]."""
+        asked: Array = evidence["made"][evidence["asked"]]
+        return asked.reshape(-1, *asked.shape[2:])
+
     def _made(self, evidence: Arrays) -> Array:
-        return self._look(evidence["made"][evidence["asked"]].reshape(-1, *evidence["real"].shape[1:]))[0]
+        return self._look(self._pictures(evidence))[0]
 
     def _real(self, evidence: Arrays) -> Array:
         return self._look(evidence["real"])[0]
@@ -144,12 +156,6 @@ def _looked(data: str, dark: float, bright: float, shape: tuple[int, ...], pixel
             *_, features, logits = looks.layers(torch.from_numpy(prepared))
             found.append((features.numpy(), logits.numpy()))
     return np.concatenate([features for features, _ in found]), np.concatenate([logits for _, logits in found])
-
-
-def _levels(brightness: Array) -> Array:
-    """0 to 1 -> 0 to 255; what is no number is dark."""
-    levels: Array = np.round(255 * np.nan_to_num(brightness).clip(0, 1)).astype(np.uint8)
-    return levels
 
 
 def _share(metric: str, true: Array) -> Detail:

@@ -33,6 +33,22 @@ def generated(pictures: Array, columns: int, enlarged: int = 2) -> str:
     return _address(png(_watermark.marked(_side_by_side(pictures, columns, enlarged)), COMMENT))
 
 
+def brightness(prepared: Array, dark: float, bright: float) -> Array:
+    """Prepared pixels, which lie between dark and bright, as a screen shows them: 0 to 1."""
+    shown: Array = ((prepared - dark) / (bright - dark)).clip(0, 1)
+    return shown
+
+
+def levels(brightness: Array) -> Array:
+    """0 to 1 -> uint8, 0 to 255; what is no number is dark.
+
+    >>> levels(np.array([0.0, 0.5, 2.0, np.nan]))
+    array([  0, 128, 255,   0], dtype=uint8)
+    """
+    whole: Array = np.round(255 * np.nan_to_num(brightness).clip(0, 1)).astype(np.uint8)
+    return whole
+
+
 def png(pixels: Array, comment: bytes = b"") -> bytes:
     """uint8 [H, W, 1 or 3] as a file of the format (W3C, "Portable Network Graphics", 2003), lines unfiltered."""
     height, width, channels = pixels.shape
@@ -48,8 +64,7 @@ def _side_by_side(pictures: Array, columns: int, enlarged: int) -> Array:
     n, channels, height, width = pictures.shape
     rows = -(-n // columns)
     place = (height * enlarged + GAP, width * enlarged + GAP)
-    levels = np.round(255 * np.nan_to_num(pictures).clip(0, 1)).astype(np.uint8)
-    large = levels.repeat(enlarged, axis=2).repeat(enlarged, axis=3).transpose(0, 2, 3, 1)
+    large = levels(pictures).repeat(enlarged, axis=2).repeat(enlarged, axis=3).transpose(0, 2, 3, 1)
     whole = np.full((rows * place[0] - GAP, columns * place[1] - GAP, channels), 255, np.uint8)
     for number, picture in enumerate(large):
         top, left = (number // columns) * place[0], (number % columns) * place[1]

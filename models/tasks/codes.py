@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from models.tasks import _mean, _pictures
-from models.tasks.decode import allowed, log_softmax
+from models.tasks import _mean, _pictures, decode
 from pipeline.core import Array, Arrays, Detail, Example, Predict
 
 ROWS = 4
@@ -46,7 +45,7 @@ class Codes(_mean.Averaged):
         codes = predictors[self.encoder]({self.input: pictures})["codes"].astype(np.int64)
         made = predictors[self.decoder]({"codes": codes})[self.input]
         logits = predictors[self.prior]({"codes": codes, "label": samples[LABEL].astype(np.int64)})["logits"]
-        chances = np.take_along_axis(log_softmax(np.moveaxis(logits, 1, -1)), codes[..., None], axis=-1)
+        chances = np.take_along_axis(decode.log_softmax(np.moveaxis(logits, 1, -1)), codes[..., None], axis=-1)
         error = np.square(self._brightness(made) - self._brightness(pictures))
         return {
             "error": error.reshape(len(error), -1).mean(axis=1),
@@ -85,15 +84,13 @@ class Codes(_mean.Averaged):
 
     def _brightness(self, pictures: Array) -> Array:
         """0 to 1, as a screen shows them."""
-        made: Array = ((pictures.astype(np.float64) - self.dark) / (self.bright - self.dark)).clip(0, 1)
-        return made
+        return _pictures.brightness(pictures.astype(np.float64), self.dark, self.bright)
 
 
 def drawn(prior: Predict, labels: Array, shape: tuple[int, ...], random: np.random.Generator) -> Array:
     """Codes int64 [N, h, w] of these classes [N], each drawn by its chance given those before it: h w calls."""
     codes = np.zeros((len(labels), *shape), np.int64)
     for row, column in np.ndindex(*shape):
-        logits = allowed(prior({"codes": codes, "label": labels.astype(np.int64)})["logits"][:, :, row, column])
-        # The largest of logits plus Gumbel noise is a draw from their softmax (Gumbel 1954).
-        codes[:, row, column] = (logits + random.gumbel(size=logits.shape)).argmax(axis=-1)
+        logits = prior({"codes": codes, "label": labels.astype(np.int64)})["logits"][:, :, row, column]
+        codes[:, row, column] = decode.drawn(logits.astype(np.float64), random)
     return codes

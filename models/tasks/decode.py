@@ -40,9 +40,7 @@ def sample(
     allowed(np.zeros((1, 1)), temperature, top_k, top_p)  # nonsense is refused before the first step
 
     def draw(logits: Array) -> Array:
-        # The largest of logits plus Gumbel noise is a draw from their softmax (Gumbel 1954); minus infinity never wins.
-        kept = allowed(logits, temperature, top_k, top_p)
-        return np.asarray((kept + generator.gumbel(size=kept.shape)).argmax(axis=-1))
+        return drawn(allowed(logits, temperature, top_k, top_p), generator)
 
     return _one_by_one(step, first, state, length, end, draw)
 
@@ -119,6 +117,12 @@ def allowed(logits: Array, temperature: float = 1.0, top_k: int | None = None, t
         falling[before >= top_p] = -np.inf
     np.put_along_axis(scaled, order, falling, axis=-1)
     return scaled
+
+
+def drawn(logits: Array, generator: np.random.Generator) -> Array:
+    """A symbol by its probability, int64 [...], of logits [..., V]; minus infinity is never drawn."""
+    # The largest of logits plus Gumbel noise is a draw from their softmax (Gumbel 1954).
+    return np.asarray((logits + generator.gumbel(size=logits.shape)).argmax(axis=-1))
 
 
 def _one_by_one(step: Step, first: Array, state: Arrays, length: int, end: int | None, choose: Callable[[Array], Array]) -> Array:

@@ -39,19 +39,19 @@ class Elbo(_mean.Averaged):
         """Prepared pictures [N, C, H, W] -> evidence float64 [N]: {"reconstruction", "divergence"} in nats, and {"error"}."""
         pictures = np.ascontiguousarray(samples[self.input])
         random = np.random.default_rng(zlib.crc32(pictures.tobytes()))
-        chance = (pictures - self.dark) / (self.bright - self.dark)
+        chance = _pictures.brightness(pictures, self.dark, self.bright)
         pixels = (random.random(pictures.shape, np.float32) < chance).astype(np.float32)
         found = predictors[self.encoder]({self.input: pixels})
         mean, log_variance = (found[name].astype(np.float64) for name in ("mean", "log_variance"))
         latent = mean + np.exp(log_variance / 2) * random.standard_normal(mean.shape)
         logits = predictors[self.decoder]({"latent": latent.astype(np.float32)})["logits"].astype(np.float64)
         divergence = (np.exp(log_variance) + np.square(mean) - 1 - log_variance).sum(axis=1) / 2
-        error = np.square(brightness(logits) - chance.clip(0, 1)).reshape(len(logits), -1).mean(axis=1)
+        error = np.square(chances(logits) - chance).reshape(len(logits), -1).mean(axis=1)
         return {"reconstruction": missed(logits, pixels), "divergence": divergence, "error": error}
 
     def examples(self, predictors: Mapping[str, Predict], samples: Arrays) -> tuple[Example, ...]:
         """Pictures made of noise, the given ones made again, and a way from the first to the second by their latent numbers."""
-        given = ((samples[self.input] - self.dark) / (self.bright - self.dark)).astype(np.float32)
+        given = _pictures.brightness(samples[self.input], self.dark, self.bright).astype(np.float32)
         means = predictors[self.encoder]({self.input: given})["mean"]
         noise = np.random.default_rng(0).standard_normal((ROWS * COLUMNS, means.shape[1])).astype(np.float32)
         shares = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
@@ -69,7 +69,7 @@ class Elbo(_mean.Averaged):
     def _made(self, predictors: Mapping[str, Predict], latent: Array, columns: int) -> str:
         """The pictures' chances as brightness."""
         logits = predictors[self.decoder]({"latent": latent})["logits"].astype(np.float64)
-        return _pictures.generated(brightness(logits), columns)
+        return _pictures.generated(chances(logits), columns)
 
     def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
         """The sum of both parts."""
@@ -83,10 +83,10 @@ class Elbo(_mean.Averaged):
         )
 
 
-def brightness(logits: Array) -> Array:
-    """Pixels' chances to be 1, 0 to 1."""
-    chances: Array = 1 / (1 + np.exp(-logits.clip(-50, 50)))
-    return chances
+def chances(logits: Array) -> Array:
+    """Of pixels to be 1."""
+    found: Array = 1 / (1 + np.exp(-logits.clip(-50, 50)))
+    return found
 
 
 def missed(logits: Array, pixels: Array) -> Array:

@@ -52,8 +52,7 @@ class Reconstruction(Generated):
         )
 
     def _brightness(self, samples: Arrays) -> Array:
-        brightness: Array = ((samples[self.input] - self.dark) / (self.bright - self.dark)).astype(np.float32)
-        return brightness
+        return _pictures.brightness(samples[self.input], self.dark, self.bright).astype(np.float32)
 
     def _again(self, predictors: Mapping[str, Predict], samples: Arrays, given: Array) -> Array:
         means = predictors[self.encoder]({"pictures": given})["mean"]

@@ -74,10 +74,7 @@ class Stylization(_mean.Averaged):
         return (Example(_pictures.sheet(found["given"], count, SHOWN), _pictures.generated(found["made"], count, SHOWN)),)
 
     def _levels(self, pictures: Array) -> Array:
-        """0 to 255, as a screen shows them; what is no number is dark."""
-        brightness = np.nan_to_num((pictures.astype(np.float64) - self.dark) / (self.bright - self.dark))
-        levels: Array = np.round(255 * brightness.clip(0, 1)).astype(np.uint8)
-        return levels
+        return _pictures.levels(_pictures.brightness(pictures.astype(np.float64), self.dark, self.bright))
 
     def _look(self, evidence: Arrays) -> Looked:
         given, made = evidence["given"], evidence["made"]
@@ -110,14 +107,10 @@ def _looked(task: Stylization, shape: tuple[int, ...], given: bytes, made: bytes
             prepared = (each[start : start + TOGETHER].float() / 255 * (task.bright - task.dark) + task.dark for each in pictures)
             before, after = (_perception.seen(task.data, each) for each in prepared)
             found = (
-                _perception.style_loss(after, goal),
-                _perception.style_loss(before, goal),
-                _perception.content_loss(after, before),
+                _perception.style_loss(after, goal).double(),
+                _perception.style_loss(before, goal).double(),
+                _perception.content_loss(after, before).double(),
                 before.logits.argmax(1) == after.logits.argmax(1),
             )
             parts.append(Looked(*(each.numpy() for each in found)))
-    return Looked(*(np.concatenate(each).astype(kind) for each, kind in zip(zip(*parts, strict=True), KINDS, strict=True)))
-
-
-KINDS = (np.float64, np.float64, np.float64, np.bool_)
-"""Of what is looked at."""
+    return Looked(*map(np.concatenate, zip(*parts, strict=True)))

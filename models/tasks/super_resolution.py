@@ -77,8 +77,7 @@ class SuperResolution(_mean.Averaged):
 
     def _brightness(self, pictures: Array) -> Array:
         """0 to 1, as a screen shows them."""
-        made: Array = ((pictures.astype(np.float64) - self.dark) / (self.bright - self.dark)).clip(0, 1)
-        return made
+        return _pictures.brightness(pictures.astype(np.float64), self.dark, self.bright)
 
 
 def _ratio(made: Array, original: Array) -> Array:

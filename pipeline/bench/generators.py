@@ -19,9 +19,9 @@ from rich.table import Table
 
 from models.tasks._generated import Generated
 from pipeline import model_file
+from pipeline.alone import asked
 from pipeline.core import Dataset, Detail, Family, Json, Model
 from pipeline.errors import UserError
-from pipeline.evaluate import collect, module_predictor
 from pipeline.files import write_atomic
 from pipeline.places import data_root, store_root
 from pipeline.plan import YARDSTICK, make
@@ -37,8 +37,7 @@ def judged(model: Model, data: Dataset, samples: int | None = None) -> tuple[Det
     if not isinstance(task, Generated):
         raise UserError(f"{model.family.name}: makes no pictures of classes; it is judged by {task.metric}")
     every = replace(task, every=1)
-    predictors = {name: module_predictor(graph) for name, graph in family.graphs(model.module, data.domain).items()}
-    evidence = collect(every, predictors, data, "test", samples)
+    evidence = asked(model, data, every, samples)
     return (Detail(task.metric, every.value(evidence), *every.interval(evidence)), *every.details(evidence))
 
 

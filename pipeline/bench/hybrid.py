@@ -19,13 +19,15 @@ from rich.console import Console
 
 from models.tasks import _mean
 from models.tasks._generated import Generated
-from models.tasks.elbo import brightness
+from models.tasks._pictures import brightness
+from models.tasks.elbo import chances
 from models.tasks.from_noise import drawn
 from models.tasks.reconstruction import Reconstruction
+from pipeline.alone import asked
 from pipeline.bench.generators import references, table
 from pipeline.core import Array, Dataset, Detail, Model, Predict
 from pipeline.errors import UserError
-from pipeline.evaluate import collect, module_predictor
+from pipeline.evaluate import module_predictor
 from pipeline.files import write_atomic
 from pipeline.places import data_root, store_root
 from pipeline.recipe import RECIPES, read
@@ -72,22 +74,22 @@ class Unasked(Generated):
     def made(self, predictors: Mapping[str, Predict], labels: Array, random: np.random.Generator) -> Array:
         """One call of the decoder, of standard normal noise."""
         noise = random.standard_normal((len(labels), self.latent)).astype(np.float32)
-        return brightness(predictors["decoder"]({"latent": noise})["logits"].astype(np.float64))
+        return chances(predictors["decoder"]({"latent": noise})["logits"].astype(np.float64))
 
 
 def compared(models: Mapping[str, Model], data: Dataset, samples: int | None, searched: int) -> tuple[Detail, ...]:
     """Fréchet distances over the test split (its first `samples`), and errors over its first `searched` pictures."""
     vae, gan = (cast("VAE", models["vae"].family.build()), cast("GAN", models["gan"].family.build()))
     hybrid: Reconstruction = models["vae_gan"].family.build().task(data.domain)
-    asked = {field: getattr(hybrid, field) for field in ("data", "input", "dark", "bright", "classes")}
-    judges: dict[str, Generated] = {"vae": Unasked(**asked, latent=vae.latent), "gan": gan.task(data.domain), "vae_gan": hybrid}
-    found = {name: collect(judge, _predictors(models[name], data), data, "test", samples) for name, judge in judges.items()}
+    unasked = Unasked.of(data.domain, latent=vae.latent)
+    judges: dict[str, Generated] = {"vae": unasked, "gan": gan.task(data.domain), "vae_gan": hybrid}
+    found = {name: asked(models[name], data, judge, samples) for name, judge in judges.items()}
     distances = [
         Detail(f"{name}: {judge.metric}", judge.value(found[name]), *judge.interval(found[name]))
         for name, judge in judges.items()
     ]
     rows = data.batch("test", slice(0, searched))
-    pictures = ((rows[hybrid.input] - hybrid.dark) / (hybrid.bright - hybrid.dark)).astype(np.float32)
+    pictures = brightness(rows[hybrid.input], hybrid.dark, hybrid.bright).astype(np.float32)
     (graph,) = gan.graphs(models["gan"].module, data.domain).values()
     noise = inverted(graph.module, pictures, np.eye(hybrid.classes, dtype=np.float32)[rows["label"]], gan.latent)
     again = drawn(module_predictor(graph), rows["label"], hybrid.classes, noise)
@@ -95,7 +97,7 @@ def compared(models: Mapping[str, Model], data: Dataset, samples: int | None, se
         "gan": np.square(again - pictures).reshape(len(pictures), -1).mean(axis=1),
         "vae_gan": found["vae_gan"]["error"][:searched],
     }
-    elbo = collect(vae.task(data.domain), _predictors(models["vae"], data), data, "test", searched)
+    elbo = asked(models["vae"], data, samples=searched)
     return (
         *distances,
         *(
@@ -103,10 +105,6 @@ def compared(models: Mapping[str, Model], data: Dataset, samples: int | None, se
             for name, error in {"vae": elbo["error"], **errors}.items()
         ),
     )
-
-
-def _predictors(model: Model, data: Dataset) -> dict[str, Predict]:
-    return {name: module_predictor(graph) for name, graph in model.family.build().graphs(model.module, data.domain).items()}
 
 
 def main() -> None:

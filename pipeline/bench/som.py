@@ -13,10 +13,10 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean, stdev
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -26,13 +26,11 @@ from rich.table import Table
 from models.data.digits import Digits
 from models.som import SOM
 from models.tasks.vector_quantization import VectorQuantization
-from pipeline.core import Array, Arrays, Context, Dataset, Json, Model, Spec, Train
-from pipeline.evaluate import collect, module_predictor
-from pipeline.facts import measure
+from pipeline.alone import asked, trained
+from pipeline.core import Array, Arrays, Dataset, Json, Spec, Train
+from pipeline.evaluate import collect
 from pipeline.files import write_atomic
-from pipeline.progress import silent
 from pipeline.registry import ROOT
-from pipeline.train import fit
 
 SEEDS = 5
 MARGIN = 0.05
@@ -41,16 +39,7 @@ MARGIN = 0.05
 
 def ours(data: Dataset, family: SOM, train: Train, seed: int) -> Arrays:
     """The evidence of a map that the one training loop made."""
-    import torch
-
-    torch.manual_seed(seed)
-    module = family.build(data.domain)
-    family.begin(module, data, seed)
-    reference = Model(Spec("model", "som"), data.domain, module, measure(family.graphs(module, data.domain)))
-    with TemporaryDirectory() as scratch:
-        fit(module, family, train, Context(data, train, reference, seed, Path(scratch), silent))
-    predictors = {name: module_predictor(graph) for name, graph in family.graphs(module, data.domain).items()}
-    return collect(family.task(data.domain), predictors, data, "test")
+    return asked(trained(Spec("model", "som", asdict(family)), data, train, seed), data)
 
 
 def theirs(data: Dataset, family: SOM, epochs: int, seed: int, sigma: float) -> Arrays:

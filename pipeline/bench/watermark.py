@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from models.tasks import _watermark
+from models.tasks import _pictures, _watermark
 from pipeline.core import Array, Json, Spec
 from pipeline.files import write_atomic
 from pipeline.places import data_root
@@ -31,9 +32,8 @@ def scores(name: str) -> tuple[Array, Array]:
     (picture,) = data.domain.inputs
     clean, marked = [], []
     for row in track(range(data.size("test")), f"{name}: pictures"):
-        brightness = (data.batch("test", slice(row, row + 1))[picture][0] - dark) / (bright - dark)
-        large = brightness.repeat(ENLARGED, axis=1).repeat(ENLARGED, axis=2).transpose(1, 2, 0)
-        levels = np.round(255 * large.clip(0, 1)).astype(np.uint8)
+        shown = _pictures.brightness(data.batch("test", slice(row, row + 1))[picture][0], dark, bright)
+        levels = _pictures.levels(shown.repeat(ENLARGED, axis=1).repeat(ENLARGED, axis=2).transpose(1, 2, 0))
         clean.append(_watermark.score(levels))
         marked.append(_watermark.score(_watermark.marked(levels)))
     return np.array(clean), np.array(marked)
@@ -43,9 +43,10 @@ def main() -> None:
     """A table, and build/bench/watermark.json."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.bench.watermark", description=__doc__)
     parser.add_argument("data", nargs="*", default=["mnist", "cifar10"], help="data sets of pictures")
-    console, found = Console(), list[Json]()
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/watermark.json")
+    given, console, found = parser.parse_args(), Console(), list[Json]()
     table = Table("data", "threshold", "stated false alarms", "measured", "of", "marked ones found")
-    for name in parser.parse_args().data:
+    for name in given.data:
         clean, marked = scores(name)
         for threshold in THRESHOLDS:
             false, right = int((clean > threshold).sum()), int((marked > threshold).sum())
@@ -56,10 +57,8 @@ def main() -> None:
                 name, f"{threshold:g}", f"{stated:.2g}", f"{false / len(clean):.2g} ({false})", f"{len(clean):,}", f"{right:,}"
             )
     console.print(table)
-    path = ROOT / "build" / "bench" / "watermark.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(found, indent=1).encode())
-    console.print(str(path))
+    write_atomic(given.out, json.dumps(found, indent=1).encode())
+    console.print(f"written to {given.out}")
 
 
 if __name__ == "__main__":

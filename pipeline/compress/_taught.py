@@ -10,7 +10,7 @@ import numpy as np
 from models.data._subwords import END, PAD
 from models.tasks.translation import Translation
 from pipeline.core import Array, Context, Domain, Family, Model, Unsupported
-from pipeline.evaluate import module_predictor
+from pipeline.evaluate import module_predictors
 from pipeline.files import load_arrays, save_arrays
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def _kept(context: Context, rows: slice, beam: int) -> Array:
 
 def _written(teacher: Model, source: Array, beam: int) -> Array:
     family = teacher.family.build()
-    graphs = family.graphs(teacher.module.eval(), teacher.domain)
-    predictors = {name: module_predictor(graph) for name, graph in graphs.items()}
+    predictors = module_predictors(family.graphs(teacher.module.eval(), teacher.domain))
     texts = replace(judge(family, teacher.domain), beam=beam).search(predictors, source)
     behind = np.cumsum(texts == END, axis=1) - (texts == END) > 0
     return np.where(behind, PAD, texts)

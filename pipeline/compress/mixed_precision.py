@@ -14,7 +14,7 @@ from pipeline.compress._grid import Widths, mean_bits, misfit
 from pipeline.compress._weights import weights
 from pipeline.core import Array, Context, Facts, Family, Model, Outlook, Precision, Promise, Technique, Unsupported
 from pipeline.errors import UserError
-from pipeline.evaluate import collect, module_predictor
+from pipeline.evaluate import collect, module_predictors
 from pipeline.sensitivity import errors
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class MixedPrecision(Technique):
 
         def value(widths: Widths) -> float:
             graphs = family.graphs(rounded(module, widths, self.group).eval(), context.data.domain)
-            predictors = {name: module_predictor(graph) for name, graph in graphs.items()}
+            predictors = module_predictors(graphs)
             return task.value(collect(task, predictors, context.data, "validation", self.samples))
 
         reference, sign = value({}), 1 if task.higher_is_better else -1

@@ -46,7 +46,7 @@ def flat_biases(content: bytes) -> bytes:
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    codes = _codes(model)
     changed = False
     for subgraph in model.subgraphs:
         for operator in subgraph.operators:
@@ -60,6 +60,11 @@ def flat_biases(content: bytes) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
+def _codes(model: Any) -> list[int]:
+    """What each of the file's kinds of operator is."""
+    return [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+
+
 def _read_int8_again(model: Any) -> None:
     """Gives operators that write int8 the int8 inputs which the quantizer took from them.
 
@@ -70,7 +75,7 @@ def _read_int8_again(model: Any) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     edges = (schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE)
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    codes = _codes(model)
     for subgraph in model.subgraphs:
         source = {
             operator.outputs[0]: operator.inputs[0] for operator in subgraph.operators if codes[operator.opcodeIndex] == edges[1]

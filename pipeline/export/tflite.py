@@ -44,9 +44,9 @@ class Tflite:
         from pipeline.export._tflite_packed import convertible
 
         graph, adapter = beside(model, graph)
-        content = flat_biases(_convert(convertible(graph)))
+        content = _convert(convertible(graph))
         if model.precision is not None:
-            content = _lowered(content, graph, model.precision, calibration)
+            content = _lowered(flat_biases(content), graph, model.precision, calibration)
         file = target_file(path, ".tflite")
         file.write_bytes(finished(content, list(graph.inputs), graph.outputs, provenance_json(provenance)))
         return [file, *adapter_file(path, adapter, provenance)]

@@ -17,7 +17,7 @@ from pipeline import model_file
 from pipeline.coded_file import decode, encode, few_values
 from pipeline.core import Arrays, Dataset, Graph, Json, Model, ParityError, Predict, Spec, Task
 from pipeline.errors import UserError
-from pipeline.evaluate import collect, module_predictor, observed, one_by_one
+from pipeline.evaluate import collect, module_predictor, module_predictors, observed, one_by_one
 from pipeline.export import _parity as parity
 from pipeline.files import save_arrays
 from pipeline.sizes import coded_path
@@ -75,7 +75,7 @@ def _calibration(model: Model, judge: Task, graphs: dict[str, Graph], data: Data
 
 def _observed(judge: Task, graphs: dict[str, Graph], samples: Arrays, count: int, seed: int) -> dict[str, list[Arrays]]:
     """What the judge asks of the torch module's graphs over some samples."""
-    predictors = {name: module_predictor(graph) for name, graph in graphs.items()}
+    predictors = module_predictors(graphs)
     found = observed(judge, predictors, samples, {name: graph.inputs for name, graph in graphs.items()}, count, seed)
     if unasked := [name for name, inputs in found.items() if not inputs]:
         raise UserError(f"the judge never runs graph {unasked[0]!r}, so nothing shows that its file is right")
@@ -112,7 +112,7 @@ def _parity(
     exporter: Any,
     asked: dict[str, list[Arrays]],
 ) -> Parity:
-    torch_predictors = {name: module_predictor(graph) for name, graph in graphs.items()}
+    torch_predictors = module_predictors(graphs)
     found = [parity.check(torch_predictors[name], predictors[name], asked[name], exporter.tolerance) for name in graphs]
     worst = max(found, key=lambda each: each.max_abs_diff)
     binary = any(each["technique"] == "binarize" for each in model.surgery)

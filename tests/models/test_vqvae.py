@@ -127,5 +127,5 @@ def test_training_begins_with_codes_that_vectors_are_near() -> None:
 def test_what_has_no_labels_or_does_not_halve_twice_is_refused() -> None:
     with pytest.raises(UserError, match="vqvae: maps has no labelled pictures"):
         VQVAE().build(Domain("maps", {"image": TensorSpec((1, 1, 8, 8))}, pixels=(0.0, 1.0)))
-    with pytest.raises(UserError, match="vqvae: odd has pictures of 8 x 10; expected multiples of 4"):
+    with pytest.raises(UserError, match="vqvae: pictures of 8x10 px do not fit; sides that 4 divides do"):
         VQVAE().build(Domain("odd", {"image": TensorSpec((1, 1, 8, 10))}, classes=2, pixels=(0.0, 1.0)))

@@ -21,6 +21,7 @@ def test_a_single_hard_batch_is_no_explosion() -> None:
         for _ in range(STEPS - 1):
             watch.see(1e6, "here")
         watch.see(1.0, "here")
+    assert watch.usual < 3, "what was far too large is not what is usual"
 
 
 def test_what_lasts_is_one() -> None:
