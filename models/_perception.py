@@ -17,7 +17,7 @@ class Seen(NamedTuple):
     """What an eye makes of pictures."""
 
     style: tuple[torch.Tensor, ...]
-    """Gram matrices, [N, channels, channels] each."""
+    """Gram matrices of their windows, [N, windows, channels, channels] each."""
     content: torch.Tensor
     """[N, channels, h, w]."""
     logits: torch.Tensor
@@ -39,8 +39,12 @@ def wanted(data: str, style: _style.Style, like: torch.Tensor, pixels: tuple[flo
 
 
 def style_loss(ours: Seen, goal: Seen) -> torch.Tensor:
-    """[N]: squared differences of the Gram matrices, each over that of the style with nothing; the mean of the layers."""
-    return torch.stack([_relative(mine, its) for mine, its in zip(ours.style, goal.style, strict=True)]).mean(0)
+    """[N]: squared differences of the windows' Gram matrices from that of all of the style's picture, over that; their mean.
+
+    Compared as wholes, or in quarters, pictures come near to a style by a frame in strong colours around what they were.
+    """
+    wholes = [its.mean(1, keepdim=True).expand_as(its) for its in goal.style]
+    return torch.stack([_relative(mine, its) for mine, its in zip(ours.style, wholes, strict=True)]).mean(0)
 
 
 def content_loss(ours: Seen, theirs: Seen) -> torch.Tensor:
@@ -49,9 +53,14 @@ def content_loss(ours: Seen, theirs: Seen) -> torch.Tensor:
 
 
 def gram(found: torch.Tensor) -> torch.Tensor:
-    """Features [N, channels, h, w] -> [N, channels, channels]: their mean products over all places."""
-    flat = found.flatten(2)
-    return flat @ flat.transpose(1, 2) / flat.shape[2]
+    """Features [N, channels, h, w] -> [N, 9, channels, channels]: their mean products over the places of each window.
+
+    A window has half of the sides; three by three overlap, so that one of them lies in the middle.
+    """
+    height, width = found.shape[2:]
+    windows = found.unfold(2, height // 2, height // 4).unfold(3, width // 2, width // 4)
+    flat = windows.permute(0, 2, 3, 1, 4, 5).flatten(4).flatten(1, 2)
+    return flat @ flat.transpose(2, 3) / flat.shape[3]
 
 
 def _relative(ours: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:

@@ -29,9 +29,9 @@ class StyleTransfer(Family):
     """Convolutions, the middle ones at half of the picture's size, from a picture to the same picture in the style of another.
 
     Minimises style_weight S + content_weight C in the features of our own classifier, the eye for the data (models/_eye.py),
-    which is needed for training alone: S compares which features are found together (Gram matrices) with the style's picture, C
-    which are found where with the given one. Source: J. Johnson et al., "Perceptual losses for real-time style transfer and
-    super-resolution" (2016, arXiv:1603.08155).
+    which is needed for training alone: S compares which features are found together in each window (Gram matrices) with the
+    style's picture, C which are found where with the given one. Source: J. Johnson et al., "Perceptual losses for real-time style
+    transfer and super-resolution" (2016, arXiv:1603.08155), whose Gram matrices are of the whole.
     It does not pay for a single picture: whoever has an hour changes its pixels themselves (L. Gatys et al. 2016).
     """
 
@@ -48,7 +48,7 @@ class StyleTransfer(Family):
 
     presets: ClassVar = {
         "quick": Train(epochs=3, batch=16, samples=2048, learning_rate=1e-3, augment=False),
-        "full": Train(epochs=5, batch=16, learning_rate=1e-3, weight_decay=0.0, augment=False),
+        "full": Train(epochs=3, batch=16, learning_rate=1e-3, weight_decay=0.0, augment=False),
     }
 
     def build(self, domain: Domain) -> nn.Module:

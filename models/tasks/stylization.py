@@ -26,11 +26,11 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class Stylization(_mean.Averaged):
-    """The style loss of the made pictures over that of the given ones: 1 where nothing was done, 0 for the style itself.
+    """The style loss of the made pictures over that of the given ones: 1 where nothing was done, nearly 0 for the style itself.
 
-    The loss is that of Gram matrices in the features of our own classifier, the eye for the data (models/_perception.py). Beside
-    it: how often the eye sees the same class in the made picture as in the given one, and the content loss, 0 where every feature
-    is where it was. Source: J. Johnson et al. (2016, arXiv:1603.08155).
+    The loss is that of windows' Gram matrices in the features of our own classifier, the eye for the data
+    (models/_perception.py). Beside it: how often the eye sees the same class in the made picture as in the given one, and the
+    content loss, 0 where every feature is where it was. Source: J. Johnson et al. (2016, arXiv:1603.08155).
     """
 
     graph: str

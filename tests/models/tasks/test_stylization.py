@@ -26,9 +26,9 @@ def mixed(share: float) -> Array:
     return (1 - share) * PICTURES + share * PAINTED
 
 
-def test_nothing_done_is_one_and_the_style_itself_is_none() -> None:
+def test_nothing_done_is_one_and_the_style_itself_is_nearly_none() -> None:
     assert TASK.value(judged(PICTURES)) == 1
-    assert TASK.value(judged(mixed(1.0))) < 1e-3, "what is left is the rounding to 256 levels"
+    assert TASK.value(judged(mixed(1.0))) < 0.08, "what is left is how its windows differ from it"
     half = judged(mixed(0.5))
     low, high = TASK.interval(half)
     assert 0 < low <= TASK.value(half) <= high < 1
