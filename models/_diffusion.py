@@ -17,6 +17,7 @@ from models._batch import only_input
 from models._denoiser import LEVELS, Denoiser
 from models._picture import shape_of
 from models.tasks.diffusion import Diffusion as Task
+from models.tasks.diffusion import way
 from pipeline.core import Domain, Family, Graph, TensorSpec
 
 EVERY = 16
@@ -63,19 +64,47 @@ class Diffusion(Family):
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The velocity that is found and the true one, both [N, C, H, W]."""
-        picture, label = only_input(batch), batch["label"]
-        rows = torch.arange(len(picture), device=picture.device)
-        place = (rows / len(picture) + torch.rand(1, device=picture.device)) % 1
-        level = 1 + (place * LEVELS).long().clamp(max=LEVELS - 1)
-        angle = (level * (math.pi / 2 / LEVELS)).to(picture.dtype)[:, None, None, None]
-        noise = torch.randn_like(picture)
-        label = label.masked_fill(torch.rand_like(place) < self.unlabelled, cast("Denoiser", module).none)
-        found = module(angle.cos() * picture + angle.sin() * noise, level, label)
+        picture, noise = only_input(batch), torch.randn_like(only_input(batch))
+        level = 1 + _spread(LEVELS, picture)
+        angle = _angle(level, picture)
+        found = module(angle.cos() * picture + angle.sin() * noise, level, self._shown(module, batch["label"]))
         return {"velocity": found, "true": angle.cos() * noise - angle.sin() * picture}
 
     def loss(self, outputs: Mapping[str, torch.Tensor], batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Mean squared error."""
         return functional.mse_loss(outputs["velocity"], outputs["true"])
+
+    def twice(self, module: nn.Module, batch: Mapping[str, torch.Tensor], theirs: Diffusion, teacher: nn.Module) -> torch.Tensor:
+        """Of one of `steps` steps: the error of its velocity, where the true one leads to where two steps of a teacher lead.
+
+        `theirs` says how much the teacher's velocities are guided; this one's are not (Salimans & Ho 2022).
+        """
+        picture, noise = only_input(batch), torch.randn_like(only_input(batch))
+        label = self._shown(module, batch["label"])
+        levels = torch.tensor(way(LEVELS, 2 * self.steps), device=picture.device)
+        first = 2 * _spread(self.steps, picture)
+        start, middle, end = (_angle(levels[first + each], picture) for each in range(3))
+        noisy = start.cos() * picture + start.sin() * noise
+        with torch.no_grad():
+            there = noisy
+            for step, turn in ((first, start - middle), (first + 1, middle - end)):
+                there = turn.cos() * there - turn.sin() * theirs.guided(teacher, there, levels[step], label)
+        turn = start - end
+        true = (turn.cos() * noisy - there) / turn.sin()
+        return functional.mse_loss(module(noisy, levels[first], label), true)
+
+    def guided(self, module: nn.Module, noisy: torch.Tensor, level: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        """The velocity [N, C, H, W] by which it goes when it is judged."""
+        found: torch.Tensor = module(noisy, level, label)
+        if self.guidance == 1:
+            return found
+        none: torch.Tensor = module(noisy, level, torch.full_like(label, cast("Denoiser", module).none))
+        return none + self.guidance * (found - none)
+
+    def _shown(self, module: nn.Module, label: torch.Tensor) -> torch.Tensor:
+        """The labels, some of them hidden."""
+        hidden = torch.rand(len(label), device=label.device) < self.unlabelled
+        return label.masked_fill(hidden, cast("Denoiser", module).none)
 
     def graphs(self, module: nn.Module, domain: Domain) -> dict[str, Graph]:
         """The network: one step of many."""
@@ -95,3 +124,15 @@ class Diffusion(Family):
             steps=self.steps,
             guidance=self.guidance,
         )
+
+
+def _spread(count: int, like: torch.Tensor) -> torch.Tensor:
+    """A number below `count` for each row [N], all about as often."""
+    rows = torch.arange(len(like), device=like.device)
+    place = (rows / len(like) + torch.rand(1, device=like.device)) % 1
+    return (place * count).long().clamp(max=count - 1)
+
+
+def _angle(level: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Of levels [N]: [N, 1, 1, 1]."""
+    return (level * (math.pi / 2 / LEVELS)).to(like.dtype)[:, None, None, None]

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.tasks import _pictures
 from models.tasks._generated import Generated
-from pipeline.core import Array, Arrays, Example, Predict
+from pipeline.core import Array, Arrays, Detail, Example, Predict
 
 STAGES, WAYS = 10, 5
 """Stages of a way from noise to a picture that are shown, and such ways, each to a class of its own."""
@@ -44,6 +44,11 @@ class Diffusion(Generated):
         *_, picture = self._way(predictors, labels, random)
         return picture
 
+    def details(self, evidence: Arrays) -> tuple[Detail, ...]:
+        """And how often the network is asked, by which its latency is to be multiplied."""
+        calls = self.steps if self.guidance == 1 else 2 * self.steps
+        return (*super().details(evidence), Detail("calls for a picture", calls))
+
     def examples(self, predictors: Mapping[str, Predict], samples: Arrays) -> tuple[Example, ...]:
         """The classes; and ways from noise to a picture, a line each: what the picture seems to be after some of the steps."""
         ways = list(self._way(predictors, np.arange(WAYS) % self.classes, np.random.default_rng(1)))
@@ -58,7 +63,7 @@ class Diffusion(Generated):
     def _way(self, predictors: Mapping[str, Predict], labels: Array, random: np.random.Generator) -> Iterator[Array]:
         """What the pictures seem to be after each step, brightness 0 to 1; the last is what they are."""
         noisy = random.standard_normal((len(labels), *self.shape), np.float32)
-        for before, after in pairwise(np.linspace(self.levels, 0, self.steps + 1).round().astype(int).tolist()):
+        for before, after in pairwise(way(self.levels, self.steps)):
             velocity = self._velocity(predictors, noisy, before, labels)
             angle, turn = (pi / 2 * levels / self.levels for levels in (before, before - after))
             picture = cos(angle) * noisy - sin(angle) * velocity
@@ -76,3 +81,9 @@ class Diffusion(Generated):
         none = asked(np.full(len(noisy), self.classes))
         velocity: Array = none + self.guidance * (wanted - none)
         return velocity
+
+
+def way(levels: int, steps: int) -> list[int]:
+    """From noise, the highest of the levels, to a picture, level 0, in so many steps: steps + 1 levels."""
+    found: list[int] = np.linspace(levels, 0, steps + 1).round().astype(int).tolist()
+    return found

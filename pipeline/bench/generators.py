@@ -1,8 +1,9 @@
 """What do a recipe's generators teach? `python -m pipeline.bench.generators pipeline/recipes/mnist_diffusion.toml` asks them.
 
-Exported files make some pictures, one by one; here the trained references make two for every sample of the test split, by torch
+Exported files make some pictures, one by one; here the trained models make two for every sample of the test split, by torch
 and many at once: 20,000 on MNIST. The score that counts is the accuracy on that split of a LeNet-5 taught by these pictures
-alone (CAS, Ravuri & Vinyals 2019, arXiv:1905.10887). The references are those that `edgepress run` has trained and kept.
+alone (CAS, Ravuri & Vinyals 2019, arXiv:1905.10887). The models are those that `edgepress run` has made and kept; `--variant`
+asks a compressed one before it was exported: what fewer steps cost, not what int8 does.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from models.tasks._generated import Generated
 from pipeline import model_file
 from pipeline.alone import asked
 from pipeline.core import Dataset, Detail, Family, Json, Model
-from pipeline.errors import UserError
+from pipeline.errors import UserError, unknown
 from pipeline.files import write_atomic
 from pipeline.places import data_root, store_root
-from pipeline.plan import YARDSTICK, make
+from pipeline.plan import make
 from pipeline.recipe import REFERENCE, Recipe, read
-from pipeline.registry import ROOT
+from pipeline.registry import ROOT, names
 from pipeline.store import Store
 
 
@@ -41,16 +42,18 @@ def judged(model: Model, data: Dataset, samples: int | None = None) -> tuple[Det
     return (Detail(task.metric, every.value(evidence), *every.interval(evidence)), *every.details(evidence))
 
 
-def references(recipe: Recipe, store: Store) -> dict[str, Model]:
-    """The trained models of a recipe by their names in it. UserError for one that was not trained yet."""
-    found = {}
-    for cell in make(recipe, "cpu", data_root(), {YARDSTICK: None}).cells:
-        if cell.variant == REFERENCE:
-            if store.get(cell.model_keys[0]) is None:
+def made(recipe: Recipe, store: Store, variant: str = REFERENCE) -> dict[str, Model]:
+    """A recipe's models by their names in it, as the variant has them. UserError for one that was not made yet."""
+    cells, found = make(recipe, "cpu", data_root(), dict.fromkeys(names("runtime"))).cells, {}
+    if variant not in (there := {cell.variant for cell in cells}):
+        raise unknown("variant", variant, there, recipe.path.name)
+    for cell in cells:
+        if cell.variant == variant:
+            if store.get(cell.model_keys[-1]) is None:
                 raise UserError(
-                    f"{cell.model}: not trained yet; ./edgepress run {recipe.path} --preset {recipe.preset} trains it"
+                    f"{cell.model}: {variant}: not made yet; ./edgepress run {recipe.path} --preset {recipe.preset} makes it"
                 )
-            found[cell.model] = model_file.load(store.path(cell.model_keys[0]))
+            found[cell.model] = model_file.load(store.path(cell.model_keys[-1]))
     return found
 
 
@@ -68,13 +71,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.bench.generators", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--preset", choices=("quick", "full"))
+    parser.add_argument("--variant", default=REFERENCE)
     parser.add_argument("--samples", type=int, help="of the test split; all unless it is said")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/generators.json")
     given = parser.parse_args()
     console, summary = Console(), dict[str, Json]()
     recipe = read(given.recipe, given.preset)
     data: Dataset = recipe.data.build().load(data_root())
-    for name, model in references(recipe, Store(store_root())).items():
+    for name, model in made(recipe, Store(store_root()), given.variant).items():
         start = time.monotonic()
         found = judged(model, data, given.samples)
         summary[name] = {"seconds": time.monotonic() - start, "found": [asdict(detail) for detail in found]}

@@ -24,7 +24,7 @@ from models.tasks.elbo import chances
 from models.tasks.from_noise import drawn
 from models.tasks.reconstruction import Reconstruction
 from pipeline.alone import asked
-from pipeline.bench.generators import references, table
+from pipeline.bench.generators import made, table
 from pipeline.core import Array, Dataset, Detail, Model, Predict
 from pipeline.errors import UserError
 from pipeline.evaluate import module_predictor
@@ -121,7 +121,7 @@ def main() -> None:
     if missing:
         raise UserError(f"{given.recipe}: has no {missing[0]}; gan, vae and vae_gan are compared")
     names = {entry.label: entry.family.name for entry in recipe.models if entry.family.name in WANTED}
-    models = {names[label]: model for label, model in references(recipe, Store(store_root())).items() if label in names}
+    models = {names[label]: model for label, model in made(recipe, Store(store_root())).items() if label in names}
     found = compared(models, recipe.data.build().load(data_root()), given.samples, given.searched)
     Console().print(table(str(given.recipe), found))
     write_atomic(given.out, json.dumps([asdict(detail) for detail in found], indent=1).encode())

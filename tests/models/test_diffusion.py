@@ -105,3 +105,34 @@ def test_the_judge_goes_the_same_levels_and_is_told_steps_and_guidance() -> None
 def test_what_does_not_fit_is_refused(built: Any, domain: Domain, match: str) -> None:
     with pytest.raises(UserError, match=match):
         built.build(domain)
+
+
+class Knower(Denoiser):
+    """Knows the one picture that there is, and so where every sum of it and noise came from; for no class it knows another."""
+
+    def __init__(self, picture: torch.Tensor, other: torch.Tensor) -> None:
+        super().__init__(3, 8)
+        self.pictures = torch.stack([picture, other])
+
+    def forward(self, noisy: torch.Tensor, level: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        angle = (level * math.pi / 2 / LEVELS)[:, None, None, None]
+        picture = self.pictures[(label == self.none).long()]
+        return angle.cos() * (noisy - angle.cos() * picture) / angle.sin() - angle.sin() * picture
+
+
+@pytest.mark.parametrize("steps", [1, 4, 16])
+def test_one_step_of_who_knows_the_way_leads_where_two_lead(steps: int) -> None:
+    torch.manual_seed(0)
+    knows, errs = (Knower(picture, picture) for picture in torch.randn(2, 1, 12, 12))
+    family, teacher = DiffusionUnet(steps=steps), DiffusionUnet(steps=50)
+    batch = {"image": knows.pictures[0].expand(16, -1, -1, -1), "label": torch.zeros(16, dtype=torch.int64)}
+    assert float(family.twice(knows, batch, theirs=teacher, teacher=knows)) < 1e-8
+    assert float(family.twice(errs, batch, theirs=teacher, teacher=knows)) > 0.1
+
+
+def test_guidance_goes_further_from_no_class() -> None:
+    one, none = torch.ones(1, 12, 12), torch.zeros(1, 12, 12)
+    inputs = torch.randn(2, 1, 12, 12), torch.full((2,), 50), torch.zeros(2, dtype=torch.int64)
+    found = DiffusionUnet(guidance=3.0).guided(Knower(one, none), *inputs)
+    torch.testing.assert_close(found, Knower(3 * one, none)(*inputs))
+    torch.testing.assert_close(DiffusionUnet().guided(Knower(one, none), *inputs), Knower(one, none)(*inputs))

@@ -42,9 +42,13 @@ def test_who_makes_no_pictures_is_refused(synthetic_data: Path) -> None:
         generators.judged(found, data)
 
 
-def test_references_must_have_been_trained(synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_must_have_been_made(synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEPRESS_DATA", str(synthetic_data))
-    with pytest.raises(
-        UserError, match=r"diffusion_unet: not trained yet; \./edgepress run .*mnist_diffusion\.toml --preset quick"
-    ):
-        generators.references(read(RECIPE, "quick"), Store(tmp_path))
+    recipe, store = read(RECIPE, "quick"), Store(tmp_path)
+    again = r"not made yet; \./edgepress run .*mnist_diffusion\.toml --preset quick"
+    with pytest.raises(UserError, match=f"diffusion_unet: reference: {again}"):
+        generators.made(recipe, store)
+    with pytest.raises(UserError, match=f"diffusion_unet: 4 steps: {again}"):
+        generators.made(recipe, store, "4 steps")
+    with pytest.raises(UserError, match=r"mnist_diffusion\.toml: unknown variant '4 step'; did you mean '4 steps'"):
+        generators.made(recipe, store, "4 step")
