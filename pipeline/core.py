@@ -152,6 +152,11 @@ class Task(ABC):
     margin: ClassVar[float]
     """Differences inside +-margin (in the metric's unit) are called equivalent."""
 
+    @property
+    def calls(self) -> int:
+        """Inferences of the first graph that make one result: times the latency, what a user waits for."""
+        return 1
+
     @abstractmethod
     def collect(self, predictors: Mapping[str, Predict], samples: Arrays) -> Arrays:
         """Runs the predictors (one a graph) over prepared samples; returns evidence, a row each."""

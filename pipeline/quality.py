@@ -11,7 +11,7 @@ def quality(task: Task, evidence: Arrays) -> Quality:
     low, high = task.interval(evidence)
     n = len(next(iter(evidence.values())))
     details = list(task.details(evidence))
-    return Quality(task.metric, task.value(evidence), low, high, n, task.higher_is_better, details=details)
+    return Quality(task.metric, task.value(evidence), low, high, n, task.higher_is_better, details=details, calls=task.calls)
 
 
 def versus_reference(task: Task, evidence: Arrays, reference: Arrays) -> QualityDelta:

@@ -51,6 +51,8 @@ class Quality:
     details: list[Detail] = field(default_factory=list)
     seeds: Seeds | None = None
     examples: list[Example] = field(default_factory=list)
+    calls: int = 1
+    """Inferences of the graph whose latency is reported that make one result."""
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,14 @@ def instruction_ratio(record: Record, reference: Record | None) -> float | None:
     return record.instructions.median / reference.instructions.median
 
 
+def calls_ratio(record: Record, reference: Record | None) -> float | None:
+    """Inferences that make one result over the reference's; None where they are as many."""
+    if reference is None or record.quality is None or reference.quality is None:
+        return None
+    found = record.quality.calls / reference.quality.calls
+    return None if found == 1 else found
+
+
 def _join(parts: Sequence[str]) -> str:
     """`bytes, download and time`."""
     return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
@@ -102,6 +110,7 @@ def _effects(record: Record, reference: Record | None) -> tuple[list[str], list[
         ("bytes", size_ratio(record, reference, "file"), SIZE_MARGIN),
         ("download", size_ratio(record, reference, "bundle"), SIZE_MARGIN),
         ("memory", size_ratio(record, reference, "peak_memory"), PEAK_MARGIN),
+        ("calls", calls_ratio(record, reference), SIZE_MARGIN),
     ]
     gains = [name for name, ratio, margin in sizes if ratio is not None and ratio < 1 - margin]
     losses = [name for name, ratio, margin in sizes if ratio is not None and ratio > 1 + margin]
@@ -149,6 +158,8 @@ def judge(record: Record, reference: Record | None, subject: str) -> Judgement:
     if file is not None and bundle is not None and abs(bundle - file) > SIZE_MARGIN:
         # The two differ where a technique makes a file compressible without making it smaller.
         parts.append(f"{words.ratio(bundle)} download")
+    if calls := calls_ratio(record, reference):
+        parts.append(f"{words.ratio(calls)} calls for a result")
     return Judgement(record, outcome, subject, f"{', '.join([*parts, _time(record, reference), _quality(record)])}: {ending}")
 
 

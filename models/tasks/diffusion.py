@@ -44,10 +44,14 @@ class Diffusion(Generated):
         *_, picture = self._way(predictors, labels, random)
         return picture
 
+    @property
+    def calls(self) -> int:
+        """One a step, or two where it is guided."""
+        return self.steps if self.guidance == 1 else 2 * self.steps
+
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
-        """And how often the network is asked, by which its latency is to be multiplied."""
-        calls = self.steps if self.guidance == 1 else 2 * self.steps
-        return (*super().details(evidence), Detail("calls for a picture", calls))
+        """And how often the network is asked for a picture."""
+        return (*super().details(evidence), Detail("calls for a picture", self.calls))
 
     def examples(self, predictors: Mapping[str, Predict], samples: Arrays) -> tuple[Example, ...]:
         """The classes; and ways from noise to a picture, a line each: what the picture seems to be after some of the steps."""

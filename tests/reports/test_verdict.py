@@ -56,6 +56,21 @@ def test_a_gain_that_shows_only_in_the_bundle_is_a_gain(outcome):
     assert outcome(SAME, Bytes(100_000, 30_000)) == ("paid", "pays in download")
 
 
+def test_fewer_calls_for_a_result_are_a_gain_and_more_a_loss(make_cell, make_reference, make_report):
+    def found(calls, latency):
+        cell, reference = dataclasses.replace(make_cell(), bytes=EQUAL, versus_baseline=latency), make_reference()
+        few, many = (dataclasses.replace(each.quality, calls=count) for each, count in ((cell, calls), (reference, 50)))
+        report = make_report(dataclasses.replace(reference, quality=many), dataclasses.replace(cell, quality=few))
+        (judgement,) = judgements(report)
+        return judgement.finding
+
+    assert found(4, SAME) == (
+        "0.99x bytes, 0.080x calls for a result, time equivalent [0.99, 1.01], accuracy equivalent: pays in calls"
+    )
+    assert found(100, FASTER).endswith("pays in time, not in calls")
+    assert "calls" not in found(50, SAME)
+
+
 def test_nothing_measured_is_not_called_a_failure_to_pay(outcome):
     assert outcome(None, Bytes()) == ("unknown", "nothing to judge it by")
 

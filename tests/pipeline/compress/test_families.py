@@ -53,6 +53,7 @@ REFUSED = {
     ("vqvae", "prune_structured"): "out of reach",
     ("wavenet", "prune_structured"): "cannot trace the model: UserWarning: Maximum recursive depth",
     ("som", "lora"): "no linear, convolutional or recurrent layer and no embedding",
+    **{(name, "progressive_distillation"): f"{name} makes nothing in steps" for name in ONE if not name.startswith("diffusion_")},
     **{
         (name, "binarize"): BETWEEN
         for name in ("gcn", "gru", "gru_classifier", "gru_forecast", "lstm", "rbf", "rnn", "som", "gan", "style_transfer")
