@@ -99,5 +99,8 @@ class Watched(Family):
     """Abstract: a family with a critic, whose modules have a `variety` that looks at what each step of the training makes."""
 
     def pace(self, module: nn.Module, done: float) -> None:
-        """Tells it how much of the training is done."""
-        cast("Any", module).variety.done = done
+        """Tells it how much of the training is done; another training of the same module counts anew."""
+        variety: Variety = cast("Any", module).variety
+        variety.done = done
+        if not done:
+            variety.alike = 0

@@ -10,9 +10,10 @@ from torch.nn import functional
 class Causal(nn.Module):
     """Symbols int64 [N, h, w] and labels int64 [N] -> logits [N, symbols, h, w] of each symbol, given those before it.
 
-    Two stacks of features: one of the lines above a place, one of the same line's left and what the first says there. So nothing
-    above is hidden from a place, as it is from masked kernels. Their input is moved by a line and by a place, after which a layer
-    may look at its own place; kernels need no masks then, and are the small ones that they seem to be.
+    Two stacks of features: one of the lines above a place, one of the same line's left and what the first says there. So no
+    corner above stays hidden from a place, as it does from masked kernels: each layer sees one further. Their input is moved by a
+    line and by a place, after which a layer may look at its own place; kernels need no masks then, and are the small ones that
+    they seem to be.
     Source: A. van den Oord et al., "Conditional image generation with PixelCNN decoders" (2016, arXiv:1606.05328), with ReLU in
     place of gates.
     """

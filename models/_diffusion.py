@@ -15,10 +15,12 @@ from torch.nn import functional
 
 from models._batch import only_input
 from models._denoiser import LEVELS, Denoiser
+from models._eye import refuse_other_eyes
 from models._picture import shape_of
 from models.tasks.diffusion import Diffusion as Task
 from models.tasks.diffusion import way
 from pipeline.core import Domain, Family, Graph, TensorSpec
+from pipeline.errors import UserError
 
 EVERY = 16
 """Of so many test samples one has pictures made: exported files make them one by one, with `steps` calls each."""
@@ -59,8 +61,13 @@ class Diffusion(Family):
         """For pictures of shape (C, H, W)."""
 
     def build(self, domain: Domain) -> nn.Module:
-        """The network. UserError for what has no labelled pictures of sides that fit."""
-        return self.network(shape_of(domain, self.called, self.divisor, labelled=True), domain.classes)
+        """The network. UserError for what has no labelled pictures of sides that fit, or no eye."""
+        shape = shape_of(domain, self.called, self.divisor, labelled=True)
+        refuse_other_eyes(self.called, domain.name, "lenet5")
+        if self.guidance != 1 and not self.unlabelled:
+            asked = f"{self.called}: guidance = {self.guidance:g} asks for pictures of no class"
+            raise UserError(f"{asked}, and unlabelled = 0 hides no label; it must be above 0")
+        return self.network(shape, domain.classes)
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The velocity that is found and the true one, both [N, C, H, W]."""
@@ -77,7 +84,11 @@ class Diffusion(Family):
     def twice(self, module: nn.Module, batch: Mapping[str, torch.Tensor], theirs: Diffusion, teacher: nn.Module) -> torch.Tensor:
         """Of one of `steps` steps: the error of its velocity, where the true one leads to where two steps of a teacher lead.
 
-        `theirs` says how much the teacher's velocities are guided; this one's are not (Salimans & Ho 2022).
+        z at angle a of its levels, z" where two steps of the teacher lead, at angle b:
+
+            v = (cos(a - b) z - z") / sin(a - b),  loss = mean (velocity(z, a) - v)^2
+
+        (Salimans & Ho 2022, in velocities). `theirs` says how much the teacher's velocities are guided; this one's are not.
         """
         picture, noise = only_input(batch), torch.randn_like(only_input(batch))
         label = self._shown(module, batch["label"])

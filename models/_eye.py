@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from models import lenet5, resnet8  # noqa: F401  # what the eyes are: a change of these changes what is seen
 from pipeline import model_file
 from pipeline.errors import UserError
 
@@ -38,10 +39,6 @@ class Eye(nn.Module):
         """[N, classes]."""
         return self.layers(pictures)[-1]
 
-    def features(self, pictures: torch.Tensor) -> torch.Tensor:
-        """What its last layer sees: [N, features]."""
-        return self.layers(pictures)[-2]
-
 
 @lru_cache
 def eye(data: str) -> Eye:
@@ -53,3 +50,9 @@ def eye(data: str) -> Eye:
         )
     model = model_file.load(FOLDER / data)
     return Eye(Path(model.family.name).stem, model.module)
+
+
+def refuse_other_eyes(who: str, data: str, wanted: str) -> None:
+    """A UserError, before any work, where no eye looks at a data set's pictures, or one of another architecture."""
+    if (found := eye(data).name) != wanted:
+        raise UserError(f"{who}: the eye for {data} is a {found}; it is judged in the features of a {wanted}")

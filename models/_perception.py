@@ -39,7 +39,7 @@ def wanted(data: str, style: _style.Style, like: torch.Tensor, pixels: tuple[flo
 
 
 def style_loss(ours: Seen, goal: Seen) -> torch.Tensor:
-    """[N]: squared differences of the windows' Gram matrices from that of all of the style's picture, over that; their mean.
+    """[N]: squared differences of the windows' Gram matrices from the mean of the style's, over that; their mean.
 
     Compared as wholes, or in quarters, pictures come near to a style by a frame in strong colours around what they were.
     """
@@ -55,7 +55,7 @@ def content_loss(ours: Seen, theirs: Seen) -> torch.Tensor:
 def gram(found: torch.Tensor) -> torch.Tensor:
     """Features [N, channels, h, w] -> [N, 9, channels, channels]: their mean products over the places of each window.
 
-    A window has half of the sides; three by three overlap, so that one of them lies in the middle.
+    A window has half of the sides, which 4 divides; three by three overlap, so that one of them lies in the middle.
     """
     height, width = found.shape[2:]
     windows = found.unfold(2, height // 2, height // 4).unfold(3, width // 2, width // 4)

@@ -109,7 +109,7 @@ def cached(position: torch.Tensor, length: int) -> torch.Tensor:
     return ((places < position[:, None]) | (places == length))[:, None, None]
 
 
-def refuse_uneven(family: str, width: int, heads: int) -> None:
-    """A UserError for a width that the heads cannot share."""
+def refuse_uneven(family: str, width: int, heads: int, option: str = "width") -> None:
+    """A UserError for a width, the family's `option`, that the heads cannot share."""
     if width % heads:
-        raise UserError(f"{family}: width = {width} is no multiple of heads = {heads}; each head takes an equal part of it")
+        raise UserError(f"{family}: {option} = {width} is no multiple of heads = {heads}; each head takes an equal part of it")

@@ -47,7 +47,7 @@ class DiffusionTransformer(Diffusion):
 
     def network(self, shape: tuple[int, ...], classes: int) -> Denoiser:
         """`hidden` times `width` is rounded to a multiple of the heads."""
-        refuse_uneven(self.called, self.hidden, self.heads)
+        refuse_uneven(self.called, self.hidden, self.heads, "hidden")
         hidden = self.heads * max(1, round(self.hidden / self.heads * self.width))
         return Transformer(shape, classes, self.patch, hidden, self.heads, self.layers)
 

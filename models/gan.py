@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, final
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import nn
 from torch.nn import functional
 
+from models._eye import refuse_other_eyes
 from models._game import GAME, Adversarial, Game
 from models._picture import shape_of
 from pipeline.core import Domain, Train
@@ -26,7 +27,7 @@ class GAN(Adversarial):
 
     channels: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)]] = (96, 48)
     """Of the maps of a quarter and of half the picture's sides."""
-    latent: Annotated[int, Gt(0)] = 64
+    latent: Annotated[int, Ge(2)] = 64
     critic: Annotated[int, Gt(0)] = 32
     penalty: Annotated[float, Gt(0)] = 10.0
     width: Annotated[float, Gt(0)] = 1.0
@@ -38,8 +39,9 @@ class GAN(Adversarial):
     }
 
     def build(self, domain: Domain) -> Game:
-        """Generator and critic. UserError for what has no labelled pictures."""
+        """Generator and critic. UserError for what has no labelled pictures, or no eye."""
         shape = shape_of(domain, "gan", 4, labelled=True, least=8)
+        refuse_other_eyes("gan", domain.name, "lenet5")
         first, second = (max(1, round(each * self.width)) for each in self.channels)
         return Game(Generator(self.latent, domain.classes, first, second, shape), domain, self.critic)
 

@@ -11,34 +11,34 @@ from annotated_types import Ge, Gt
 from torch import nn
 from torch.nn import functional
 
+from models._eye import refuse_other_eyes
 from models._game import GAME, Adversarial, Game
 from models._picture import shape_of
 from pipeline.core import Domain, Train
 
 SLOPE = 0.2
 """Of what is below 0."""
-GAIN = (2 / (1 + SLOPE**2)) ** 0.5
-"""Keeps the variance that the slope takes away."""
 
 
 @final
 @dataclass(frozen=True)
 class StyleGAN(Adversarial):
-    """A learned small map, the same for every picture, through convolutions that a style modulates; trained as `gan` is.
+    """A small map made of noise and a class, through convolutions that a style modulates; trained as `gan` is.
 
-    The style is what dense layers make of the noise, scaled to length, and of the class. Nothing random is added in the layers:
-    what a call makes follows from its inputs. The last layer's maps are normalised (BatchNorm), which the source's are not: where
-    critic and generator take turns of one step, the brightness of all pictures runs away without it.
+    The style is what other dense layers make of the same noise, scaled to a root mean square of 1, and class. Nothing random is
+    added in the layers: what a call makes follows from its inputs. The source starts from one learned map for all pictures, and
+    has no BatchNorm. Here, where channels are few and critic and generator learn in the same steps, the first made pictures that
+    were too much alike, and without the second the brightness of all pictures runs away.
     Sources: T. Karras et al., "A style-based generator architecture for generative adversarial networks" (2019,
     arXiv:1812.04948); modulated convolutions, "Analyzing and improving the image quality of StyleGAN" (2020, arXiv:1912.04958).
     """
 
-    channels: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)], Annotated[int, Gt(0)]] = (64, 32, 16)
-    """Of the maps of a quarter, a half and the whole of the picture's sides."""
-    latent: Annotated[int, Gt(0)] = 64
+    channels: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)]] = (96, 48)
+    """Of the maps of a quarter and of half the picture's sides."""
+    latent: Annotated[int, Ge(2)] = 64
     style: Annotated[int, Gt(0)] = 64
     """Numbers of the style, and units of the layers that make it."""
-    depth: Annotated[int, Ge(1)] = 3
+    depth: Annotated[int, Ge(1)] = 2
     """Of those layers."""
     critic: Annotated[int, Gt(0)] = 32
     penalty: Annotated[float, Gt(0)] = 10.0
@@ -51,8 +51,9 @@ class StyleGAN(Adversarial):
     }
 
     def build(self, domain: Domain) -> Game:
-        """Generator and critic. UserError for what has no labelled pictures."""
+        """Generator and critic. UserError for what has no labelled pictures, or no eye."""
         shape = shape_of(domain, "style_gan", 4, labelled=True, least=8)
+        refuse_other_eyes("style_gan", domain.name, "lenet5")
         channels = [max(1, round(each * self.width)) for each in self.channels]
         units = [self.latent + domain.classes, *[self.style] * self.depth]
         return Game(Generator(units, channels, shape), domain, self.critic)
@@ -63,41 +64,36 @@ class Generator(nn.Module):
 
     def __init__(self, units: list[int], channels: list[int], shape: tuple[int, int, int]) -> None:
         super().__init__()
-        first, second, third = channels
+        first, second = channels
         colours, height, width = shape
-        dense = [nn.Linear(before, after) for before, after in pairwise(units)]
-        self.mapping = nn.Sequential(*(layer for each in dense for layer in (each, nn.LeakyReLU(SLOPE))))
-        for each in dense:  # torch's own weights would let the noise fade on its way
+        self.small = (first, height // 4, width // 4)
+        self.dense = nn.Linear(units[0], first * self.small[1] * self.small[2])
+        self.dense_norm = nn.BatchNorm2d(first)
+        mapping = [nn.Linear(before, after) for before, after in pairwise(units)]
+        self.mapping = nn.Sequential(*(layer for each in mapping for layer in (each, nn.LeakyReLU(SLOPE))))
+        for each in mapping:  # torch's own weights would let the noise fade on its way
             nn.init.kaiming_normal_(each.weight, SLOPE)
-        self.start = nn.Parameter(torch.randn(1, first, height // 4, width // 4))
-        self.layers = nn.ModuleList(
-            Modulated(units[-1], layer)
-            for layer in (
-                nn.Conv2d(first, first, 3, 1, 1, bias=False),
-                nn.ConvTranspose2d(first, second, 4, 2, 1, bias=False),
-                nn.Conv2d(second, second, 3, 1, 1, bias=False),
-                nn.ConvTranspose2d(second, third, 4, 2, 1, bias=False),
-            )
-        )
-        self.norm = nn.BatchNorm2d(third)
-        self.picture = nn.Conv2d(third, colours, 3, padding=1)
-        nn.init.kaiming_normal_(self.picture.weight, nonlinearity="linear")
+        self.doubled = Modulated(units[-1], nn.ConvTranspose2d(first, second, 4, 2, 1, bias=False))
+        self.doubled_norm = nn.BatchNorm2d(second)
+        self.same = Modulated(units[-1], nn.Conv2d(second, second, 3, 1, 1, bias=False))
+        self.same_norm = nn.BatchNorm2d(second)
+        self.picture = nn.Conv2d(second, colours, 3, padding=1)
 
     def forward(self, latent: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W]."""
-        scaled = latent * (latent.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-        style = self.mapping(torch.cat([scaled, kind], dim=1))
-        maps = self.start
-        for layer in self.layers:
-            maps = layer(maps, style)
-        return torch.sigmoid(self.picture(self.norm(maps)))
+        given = torch.cat([latent * (latent.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt(), kind], dim=1)
+        style = self.mapping(given)
+        maps = functional.leaky_relu(self.dense_norm(self.dense(given).unflatten(1, self.small)), SLOPE)
+        maps = functional.leaky_relu(self.doubled_norm(self.doubled(maps, style)), SLOPE)
+        maps = functional.leaky_relu(self.same_norm(self.same(maps, style)), SLOPE)
+        return torch.sigmoid(self.picture(functional.interpolate(maps, scale_factor=2.0)))
 
 
 class Modulated(nn.Module):
     """A convolution x [N, in, H, W] * w [out, in, kh, kw] whose channels a style [N, style] makes louder or softer:
 
-        y = leaky_relu(GAIN * d * (s x * w) + bias)
-        s = A style + 1 [N, in],  d = (s^2 @ sum over kh, kw of w^2 + 1e-8)^(-1/2) [N, out]
+        y = d * (s x * w)
+        s = A style + b [N, in], b = 1 at first,  d = (s^2 @ sum over kh, kw of w^2 + 1e-8)^(-1/2) [N, out]
 
     which is the convolution with each sample's own weights s w / |s w|, whose outputs have variance 1 where the inputs have;
     written so, all samples share one convolution.
@@ -109,7 +105,6 @@ class Modulated(nn.Module):
         nn.init.normal_(self.style.weight, std=style**-0.5)
         nn.init.ones_(self.style.bias)
         self.convolution = convolution
-        self.bias = nn.Parameter(torch.zeros(convolution.out_channels, 1, 1))
         self.turned = isinstance(convolution, nn.ConvTranspose2d)
 
     def forward(self, maps: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
@@ -118,6 +113,5 @@ class Modulated(nn.Module):
         squares = self.convolution.weight.square().sum(dim=(2, 3))
         # Of a transposed convolution of stride 2 a quarter of the weights meets in a pixel; its weight is [in, out, kh, kw].
         norm = loud.square() @ (squares / 4 if self.turned else squares.T)
-        scale = GAIN * (norm + 1e-8).rsqrt()
-        found = self.convolution(maps * loud[:, :, None, None]) * scale[:, :, None, None]
-        return functional.leaky_relu(found + self.bias, SLOPE)
+        found: torch.Tensor = self.convolution(maps * loud[:, :, None, None]) * (norm + 1e-8).rsqrt()[:, :, None, None]
+        return found

@@ -47,7 +47,7 @@ class SuperResolution(_adversary.Watched):
 
     def build(self, domain: Domain) -> nn.Module:
         """Small picture [N, C, h, w] -> large one [N, C, scale h, scale w]. UserError for what cannot be made smaller."""
-        colours, *_ = shape_of(domain, "super_resolution", self.scale)
+        colours, *_ = shape_of(domain, "super_resolution", self.scale, least=8 if self.adversarial else 1)
         first, second = (max(1, round(each * self.width)) for each in self.channels)
         return Enlarger(colours, first, second, self.scale, critic=self.adversarial > 0)
 

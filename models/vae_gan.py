@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, cast, final
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import nn
 from torch.func import functional_call
 
 from models import _adversary
+from models._eye import refuse_other_eyes
 from models._game import GAME, Game
 from models._picture import shape_of
 from models.gan import Generator
@@ -29,12 +30,12 @@ class VAEGAN(_adversary.Watched):
     learn from this, and what is made is x' and pictures of standard normal noise. The critic D learns in the same steps
     (`_adversary.judged`).
     Source: A. Larsen et al., "Autoencoding beyond pixels using a learned similarity metric" (2016, arXiv:1512.09300), which has
-    no |x - x'|^2.
+    no |x - x'|^2, a critic of chances instead of slopes, and an encoder that learns nothing from it.
     """
 
     channels: tuple[Annotated[int, Gt(0)], Annotated[int, Gt(0)]] = (96, 48)
     """Of the decoder's maps of a quarter and of half the picture's sides; the encoder's are the same."""
-    latent: Annotated[int, Gt(0)] = 64
+    latent: Annotated[int, Ge(2)] = 64
     beta: Annotated[float, Gt(0)] = 1.0
     """Weight of the divergence. With little of it what is found lies far outside of the noise, which then becomes one picture."""
     adversarial: Annotated[float, Gt(0)] = 1.0
@@ -52,8 +53,9 @@ class VAEGAN(_adversary.Watched):
     }
 
     def build(self, domain: Domain) -> nn.Module:
-        """Encoder, decoder and critic. UserError for what has no labelled pictures."""
+        """Encoder, decoder and critic. UserError for what has no labelled pictures, or no eye."""
         shape = shape_of(domain, "vae_gan", 4, labelled=True, least=8)
+        refuse_other_eyes("vae_gan", domain.name, "lenet5")
         first, second = (max(1, round(each * self.width)) for each in self.channels)
         decoder = Generator(self.latent, domain.classes, first, second, shape)
         return Hybrid(Encoder(self.latent, first, second, shape), decoder, domain, self.critic)

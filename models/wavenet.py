@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.tasks._mu_law import LEVELS, SILENCE
-from models.tasks.waveform import Waveform
+from models.tasks.waveform import STEPS, Waveform
 from pipeline.core import Domain, Family, Graph, TensorSpec, Train
 from pipeline.errors import UserError
 
@@ -49,8 +49,12 @@ class WaveNet(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """Codes int64 [N, T], labels int64 [N] -> logits [N, T, 256] of the codes after them. UserError for what is no sound."""
-        if "codes" not in domain.inputs or not domain.classes:
-            raise UserError(f"wavenet: {domain.name} has no labelled sounds of mu-law codes")
+        if "codes" not in domain.inputs or "start" not in domain.targets or not domain.classes:
+            raise UserError(f"wavenet: {domain.name} has no labelled sounds of mu-law codes, with where each starts")
+        if (length := domain.inputs["codes"].shape[1]) <= STEPS:
+            raise UserError(
+                f"wavenet: sounds of {length} samples do not fit; of more than the {STEPS} that are read one by one do"
+            )
         return Network(domain.classes, self.dilations, self._channels, max(1, round(self.skip * self.width)))
 
     def forward(self, module: nn.Module, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ def trained(spec: Spec, data: Dataset, options: Train, seed: int) -> Model:
     import torch
 
     family: Family = spec.build()
-    with torch.random.fork_rng(), TemporaryDirectory() as scratch:
+    with torch.random.fork_rng(devices=[]), TemporaryDirectory() as scratch:
         torch.manual_seed(seed)
         module = family.build(data.domain)
         family.begin(module, data, seed)

@@ -154,7 +154,9 @@ class Task(ABC):
 
     @property
     def calls(self) -> int:
-        """Inferences of the first graph that make one result: times the latency, what a user waits for."""
+        """Inferences of the first graph that make one result: times the latency, what a user waits for. A result is what the
+        graph makes (a token, a ray) unless a task says that it takes several to make one.
+        """
         return 1
 
     @abstractmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
@@ -11,6 +12,15 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return " ".join(super().__str__().split())
+
+
+def told(main: Callable[[], None]) -> None:
+    """Runs a bench; bad input ends it in one line and exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str], where: str = "") -> UserError:

@@ -29,7 +29,7 @@ POINTS = 256
 
 
 def sensitivity(model: Model, data: Dataset) -> dict[str, float]:
-    """By the parameter's name: the `errors` of 256 validation samples with that tensor at 4 bits; the largest 32 tensors."""
+    """By the parameter's name: the `errors` of at most 256 validation samples, that tensor at 4 bits; the largest 32."""
     found = weights(model.module)
     names = sorted(found, key=lambda name: -found[name].numel())[:TENSORS]
     lost = errors(model.module, model.family.build(), data, names, (BITS,), SAMPLES)
@@ -49,7 +49,8 @@ def errors(
     """[names, widths]: D = sum |y' - y|^2 / sum |y|^2, where y' are the outputs with that weight alone on a grid of so many bits.
 
     The inverse of what Lin et al. 2016, arXiv:1511.06393, call SQNR, measured on validation samples (training samples where
-    there are none). 0 where rounding changes nothing. Rises of the loss itself are often lost in their noise.
+    there are none), fewer than `samples` where their outputs are more than `NUMBERS`. 0 where rounding changes nothing. Rises of
+    the loss itself are often lost in their noise.
     """
     copied = copy.deepcopy(module).eval()
     found = weights(copied)

@@ -18,17 +18,20 @@ from pipeline.registry import ROOT
 
 OURS = ("pipeline", "models", "targets", "reports")
 COMPILED = (".c", ".cpp", ".h")
+KEPT = {ROOT / "models/_eye.py": ROOT / "models/eyes"}
+"""Trained weights that code of ours reads: what it does changes with them."""
 
 
 def digest(files: list[Path]) -> str:
-    """Hash of the code that these files run: theirs, what they import of ours and what is compiled beside that, and the packages'
-    versions.
+    """Hash of the code that these files run: theirs, what they import of ours, what is compiled beside that, the weights that it
+    reads, and the packages' versions.
     """
     ours, packages = _closure(files)
     parts = [_tree_hash(path) for path in sorted(ours)]
     folders = {path.parent for path in ours if ROOT in path.parents}
     compiled = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in COMPILED)
-    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in compiled]
+    weights = sorted(path for code, folder in KEPT.items() if code in ours for path in folder.rglob("*") if path.is_file())
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in (*compiled, *weights)]
     parts += [f"{name}=={version(name)}" for name in sorted(packages)]
     parts.append(f"python=={platform.python_version()}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

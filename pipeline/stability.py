@@ -28,7 +28,7 @@ class Watch:
         if not isfinite(norm):
             raise UserError(f"training: the gradient's norm is {norm} at {where}; lower the learning rate")
         self.steps += 1
-        if self.steps > BEFORE and norm > TIMES * self.usual:
+        if self.steps > BEFORE and norm > TIMES * self.usual > 0:
             self.above += 1
             if self.above == STEPS:
                 raise UserError(

@@ -30,12 +30,12 @@ SECONDS_BETWEEN_CHECKPOINTS = 10.0
 
 @dataclass
 class _State:
-    """All that changes during training, and so, the watch aside, all that a checkpoint holds."""
+    """All that changes during training, and so all that a checkpoint holds."""
 
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    watch: Watch = field(default_factory=Watch)  # no part of a checkpoint: it changes nothing
+    watch: Watch = field(default_factory=Watch)
     epoch: int = 0
     stale: int = 0
     best_value: float | None = None
@@ -131,7 +131,7 @@ def _epoch(state: _State, options: Train, context: Context, loss: Loss, memory: 
         if not bool(torch.isfinite(value)):
             raise UserError(f"training: the loss is {value.item()} at {where}; lower the learning rate")
         norm = _descend(state, options, value)
-        if not state.scaler.is_enabled():  # which leaves out the steps of gradients that are no numbers, and goes on
+        if math.isfinite(norm) or not state.scaler.is_enabled():  # which leaves out the steps of other gradients, and goes on
             state.watch.see(norm, where)
         total += float(value.detach())
         if step % 10 == 0:
@@ -226,6 +226,7 @@ def _save(state: _State, path: Path) -> None:
         "stale": state.stale,
         "best_value": state.best_value,
         "scaler": state.scaler.state_dict(),
+        "watch": vars(state.watch),
     }
     copies = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     write_atomic(path, safetensors.torch.save(copies, metadata={"state": json.dumps(scalars)}))
@@ -251,6 +252,7 @@ def _load(state: _State, path: Path) -> None:
         moments.setdefault(int(index), {})[field] = tensor
     state.optimizer.load_state_dict({"state": moments, "param_groups": state.optimizer.state_dict()["param_groups"]})
     state.scaler.load_state_dict(scalars["scaler"])
+    vars(state.watch).update(scalars["watch"])
     state.epoch, state.stale, state.best_value = scalars["epoch"], scalars["stale"], scalars["best_value"]
     state.best_weights = _with_prefix(tensors, "best.") or None
 

@@ -52,7 +52,7 @@ class Quality:
     seeds: Seeds | None = None
     examples: list[Example] = field(default_factory=list)
     calls: int = 1
-    """Inferences of the graph whose latency is reported that make one result."""
+    """Inferences of the graph whose latency is reported that make one result; 1 where a result is a token, a sample, a ray."""
 
 
 @dataclass(frozen=True)

@@ -110,18 +110,19 @@ def _effects(record: Record, reference: Record | None) -> tuple[list[str], list[
         ("bytes", size_ratio(record, reference, "file"), SIZE_MARGIN),
         ("download", size_ratio(record, reference, "bundle"), SIZE_MARGIN),
         ("memory", size_ratio(record, reference, "peak_memory"), PEAK_MARGIN),
-        ("calls", calls_ratio(record, reference), SIZE_MARGIN),
     ]
     gains = [name for name, ratio, margin in sizes if ratio is not None and ratio < 1 - margin]
     losses = [name for name, ratio, margin in sizes if ratio is not None and ratio > 1 + margin]
     for effects in (gains, losses):
         if "bytes" in effects and "download" in effects:
             effects.remove("download")  # a smaller file also travels smaller: one effect, not two
-    paired = record.versus_baseline
-    if paired is not None and paired.verdict == "faster":
-        gains.append("time")
-    if paired is not None and paired.verdict == "slower":
-        losses.append("time")
+    paired, calls = record.versus_baseline, calls_ratio(record, reference)
+    if paired is not None and calls is not None:  # what a user waits for is a result
+        faster, slower = paired.high * calls < 1 - SIZE_MARGIN, paired.low * calls > 1 + SIZE_MARGIN
+    else:
+        faster, slower = (paired is not None and paired.verdict == each for each in ("faster", "slower"))
+    gains += ["time"] if faster else []
+    losses += ["time"] if slower else []
     return gains, losses, paired is not None or any(ratio is not None for _, ratio, _ in sizes)
 
 

@@ -23,7 +23,7 @@ TAUGHT = 1000
 TOGETHER = 1000
 """Pictures that an eye looks at in one go."""
 KEPT = 8
-"""Evidences whose features are remembered: value, interval, difference and details look at the same ones."""
+"""Piles of pictures whose features are remembered: value, interval, difference and details look at the same ones."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ class Averaged(Task):
 
     @abstractmethod
     def numbers(self, evidence: Arrays) -> tuple[Array, Array]:
-        """What is averaged [N], summed over as many parts as the second [N] says: ones, where a row counts as another."""
+        """What is averaged [N], summed over as many parts as the second [N] says: ones, where rows count alike."""
 
     def value(self, evidence: Arrays) -> float:
         """The mean."""

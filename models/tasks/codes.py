@@ -59,7 +59,7 @@ class Codes(_mean.Averaged):
 
     def details(self, evidence: Arrays) -> tuple[Detail, ...]:
         """The codes' use, and bits."""
-        counts = np.bincount(evidence["codes"].ravel(), minlength=self.codes)
+        counts = np.bincount(evidence["codes"].ravel())
         taken = counts[counts > 0] / counts.sum()
         return (
             Detail("rate of codes in use", len(taken) / self.codes),

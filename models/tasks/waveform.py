@@ -51,7 +51,7 @@ class Waveform(_mean.Averaged):
     def collect(self, predictors: Mapping[str, Predict], samples: Arrays) -> Arrays:
         """Evidence, a row a sound: its judged samples and the bits of all, of those read one by one, of a linear predictor."""
         parts = [
-            self._bits(predictors, *(samples[name][first : first + ROWS] for name in ("codes", "label", "start")))
+            self._bits(predictors, *(samples[name][first : first + ROWS] for name in ("codes", "label")))
             for first in range(0, len(samples["codes"]), ROWS)
         ]
         bits = np.concatenate(parts)
@@ -66,7 +66,7 @@ class Waveform(_mean.Averaged):
             "linear_bits": np.array(linear),
         }
 
-    def _bits(self, predictors: Mapping[str, Predict], codes: Array, label: Array, start: Array) -> Array:
+    def _bits(self, predictors: Mapping[str, Predict], codes: Array, label: Array) -> Array:
         """Of every code [N, length]."""
         before = np.pad(codes[:, :-1], ((0, 0), (1, 0)), constant_values=_mu_law.SILENCE)
         read, state = self._read(predictors, before[:, : self.known], label)
@@ -113,7 +113,7 @@ class Waveform(_mean.Averaged):
         """The first sample's beginning gone on with; then each sample's digit, said from silence."""
         codes, label, start = (samples[name] for name in ("codes", "label", "start"))
         sound = codes[0, start[0] :]
-        beginning = sound[: min(BEGINNING, len(sound) // 2)]
+        beginning = sound[: min(BEGINNING, max(1, len(sound) // 2))]
         known = np.full((1 + len(codes), self.known + 1), _mu_law.SILENCE)
         known[0, -len(beginning) :] = beginning
         _, state = self._read(predictors, known[:, :-1], np.concatenate([label[:1], label]))

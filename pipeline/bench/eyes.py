@@ -9,9 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from models._eye import FOLDER
+from models._picture import shape_of
 from pipeline import model_file
 from pipeline.alone import asked, trained
 from pipeline.core import Dataset, Domain, Family, Spec, Train
+from pipeline.errors import told
 from pipeline.places import data_root
 
 SMALL = Spec("model", "lenet5", {"channels": (16, 32), "hidden": 64})
@@ -23,8 +25,8 @@ SEED = 0
 
 def family_for(domain: Domain) -> Spec:
     """Of grey pictures and of coloured ones."""
-    (spec,) = domain.inputs.values()
-    return SMALL if spec.shape[1] == 1 else PHOTOGRAPHS
+    channels, *_ = shape_of(domain, "eyes", labelled=True)
+    return SMALL if channels == 1 else PHOTOGRAPHS
 
 
 def make(name: str, folder: Path, console: Console) -> None:
@@ -50,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

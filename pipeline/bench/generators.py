@@ -22,12 +22,13 @@ from models.tasks._generated import Generated
 from pipeline import model_file
 from pipeline.alone import asked
 from pipeline.core import Dataset, Detail, Family, Json, Model
-from pipeline.errors import UserError, unknown
+from pipeline.errors import UserError, told, unknown
 from pipeline.files import write_atomic
 from pipeline.places import data_root, store_root
 from pipeline.plan import make
 from pipeline.recipe import REFERENCE, Recipe, read
 from pipeline.registry import ROOT, names
+from pipeline.sources import version
 from pipeline.store import Store
 
 
@@ -66,14 +67,21 @@ def table(title: str, details: Iterable[Detail]) -> Table:
     return rows
 
 
+def above_none(text: str) -> int:
+    """A number of samples, as argparse is told that it is none."""
+    if (found := int(text)) < 1:
+        raise ValueError
+    return found
+
+
 def main() -> None:
     """Judges each of the recipe's models, prints a table of each, writes the JSON."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.bench.generators", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--preset", choices=("quick", "full"))
     parser.add_argument("--variant", default=REFERENCE)
-    parser.add_argument("--samples", type=int, help="of the test split; all unless it is said")
-    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/generators.json")
+    parser.add_argument("--samples", type=above_none, help="of the test split; all unless it is said")
+    parser.add_argument("--out", type=Path, help="build/bench/generators-RECIPE-VARIANT.json unless it is said")
     given = parser.parse_args()
     console, summary = Console(), dict[str, Json]()
     recipe = read(given.recipe, given.preset)
@@ -83,9 +91,12 @@ def main() -> None:
         found = judged(model, data, given.samples)
         summary[name] = {"seconds": time.monotonic() - start, "found": [asdict(detail) for detail in found]}
         console.print(table(f"{name}: {summary[name]['seconds']:.0f} s", found))
-    write_atomic(given.out, json.dumps(summary, indent=1).encode())
-    console.print(f"written to {given.out}")
+    out = given.out or ROOT / f"build/bench/generators-{recipe.name}-{given.variant.replace(' ', '_')}.json"
+    about: Json = {"recipe": recipe.name, "recipe_sha256": recipe.sha256, "preset": recipe.preset}
+    about |= {"variant": given.variant, "samples": given.samples or data.size("test"), "torch": version("torch")}
+    write_atomic(out, json.dumps({**about, "models": summary}, indent=1).encode())
+    console.print(f"written to {out}")
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

@@ -1,8 +1,9 @@
 """Does a VAE-GAN keep what each of its parents is good at? `python -m pipeline.bench.hybrid` holds it against a VAE and a GAN.
 
 It should make better pictures of noise than the VAE (Fréchet distance), and make given ones again better than the GAN, which has
-no encoder: there the noise is searched for, by gradient descent on the squared error. The references are those that
-`edgepress run` has trained and kept for a recipe with models `gan`, `vae` and `vae_gan`.
+no encoder: there the noise is searched for, by gradient descent on the squared error. The hybrid does it in one pass, and can be
+searched from there on. The references are those that `edgepress run` has trained and kept for a recipe with models `gan`, `vae`
+and `vae_gan`.
 """
 
 from __future__ import annotations
@@ -24,14 +25,15 @@ from models.tasks.elbo import chances
 from models.tasks.from_noise import drawn
 from models.tasks.reconstruction import Reconstruction
 from pipeline.alone import asked
-from pipeline.bench.generators import made, table
-from pipeline.core import Array, Dataset, Detail, Model, Predict
-from pipeline.errors import UserError
-from pipeline.evaluate import module_predictor
+from pipeline.bench.generators import above_none, made, table
+from pipeline.core import Array, Arrays, Dataset, Detail, Json, Model, Predict
+from pipeline.errors import UserError, told
+from pipeline.evaluate import module_predictors
 from pipeline.files import write_atomic
 from pipeline.places import data_root, store_root
 from pipeline.recipe import RECIPES, read
 from pipeline.registry import ROOT
+from pipeline.sources import version
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -42,18 +44,18 @@ if TYPE_CHECKING:
 
 WANTED = ("gan", "vae", "vae_gan")
 STEPS, RATE = 400, 0.05
-"""Of the search: Adam, from a start of no noise."""
+"""Of the search, by Adam."""
 
 
-def inverted(generator: torch.nn.Module, pictures: Array, kind: Array, latent: int, steps: int = STEPS) -> Array:
-    """Noise [N, latent] of which a generator makes pictures [N, C, H, W] of known classes [N, classes] best.
+def inverted(generator: torch.nn.Module, pictures: Array, kind: Array, start: Array, steps: int = STEPS) -> Array:
+    """Noise [N, latent] of which a generator makes pictures [N, C, H, W] of known classes [N, classes] best, found from a start.
 
     Source: A. Creswell & A. Bharath, "Inverting the generator of a generative adversarial network" (2018, arXiv:1611.05644).
     """
     import torch
 
     given, known = torch.from_numpy(pictures), torch.from_numpy(kind)
-    found = torch.zeros(len(given), latent, requires_grad=True)
+    found = torch.from_numpy(start).clone().requires_grad_()
     optimizer = torch.optim.Adam([found], RATE)
     generator.eval().requires_grad_(False)
     for _ in range(steps):
@@ -78,7 +80,8 @@ class Unasked(Generated):
 
 
 def compared(models: Mapping[str, Model], data: Dataset, samples: int | None, searched: int) -> tuple[Detail, ...]:
-    """Fréchet distances over the test split (its first `samples`), and errors over its first `searched` pictures."""
+    """Fréchet distances over the test split (its first `samples`), and squared errors over its first `searched` pictures."""
+    searched = min(searched, samples or searched)
     vae, gan = (cast("VAE", models["vae"].family.build()), cast("GAN", models["gan"].family.build()))
     hybrid: Reconstruction = models["vae_gan"].family.build().task(data.domain)
     unasked = Unasked.of(data.domain, latent=vae.latent)
@@ -88,23 +91,27 @@ def compared(models: Mapping[str, Model], data: Dataset, samples: int | None, se
         Detail(f"{name}: {judge.metric}", judge.value(found[name]), *judge.interval(found[name]))
         for name, judge in judges.items()
     ]
-    rows = data.batch("test", slice(0, searched))
-    pictures = brightness(rows[hybrid.input], hybrid.dark, hybrid.bright).astype(np.float32)
-    (graph,) = gan.graphs(models["gan"].module, data.domain).values()
-    noise = inverted(graph.module, pictures, np.eye(hybrid.classes, dtype=np.float32)[rows["label"]], gan.latent)
-    again = drawn(module_predictor(graph), rows["label"], hybrid.classes, noise)
-    errors = {
-        "gan": np.square(again - pictures).reshape(len(pictures), -1).mean(axis=1),
-        "vae_gan": found["vae_gan"]["error"][:searched],
+    again = again_made(models, data.batch("test", slice(0, searched)), hybrid, gan.latent)
+    return (*distances, *(_mean.detail(f"{name}: reconstruction error", *_mean.alike(each)) for name, each in again.items()))
+
+
+def again_made(models: Mapping[str, Model], rows: Arrays, judge: Reconstruction, latent: int) -> dict[str, Array]:
+    """Mean squared errors [N] of prepared pictures made again: in one pass through an encoder's means, and by a search."""
+    pictures = brightness(rows[judge.input], judge.dark, judge.bright).astype(np.float32)
+    kind = np.eye(judge.classes, dtype=np.float32)[rows["label"]]
+    graphs = {name: model.family.build().graphs(model.module.eval(), model.domain) for name, model in models.items()}
+    ask = {name: module_predictors(each) for name, each in graphs.items()}
+    means = {
+        "vae": ask["vae"]["encoder"]({judge.input: pictures})["mean"],
+        "vae_gan": ask["vae_gan"]["encoder"]({"pictures": pictures})["mean"],
     }
-    elbo = asked(models["vae"], data, samples=searched)
-    return (
-        *distances,
-        *(
-            _mean.detail(f"{name}: reconstruction error", *_mean.alike(error))
-            for name, error in {"vae": elbo["error"], **errors}.items()
-        ),
-    )
+    found = {"vae": chances(ask["vae"]["decoder"]({"latent": means["vae"]})["logits"].astype(np.float64))}
+    found["vae_gan"] = drawn(ask["vae_gan"]["decoder"], rows["label"], judge.classes, means["vae_gan"])
+    starts = {"gan": ("generator", np.zeros((len(pictures), latent), np.float32)), "vae_gan": ("decoder", means["vae_gan"])}
+    for name, (graph, start) in starts.items():
+        noise = inverted(graphs[name][graph].module, pictures, kind, start)
+        found[f"{name}, searched in {STEPS} steps"] = drawn(ask[name][graph], rows["label"], judge.classes, noise)
+    return {name: np.square(each - pictures).reshape(len(pictures), -1).mean(axis=1) for name, each in found.items()}
 
 
 def main() -> None:
@@ -112,8 +119,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.bench.hybrid", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", type=Path, default=RECIPES / "fashion_gan.toml")
     parser.add_argument("--preset", choices=("quick", "full"))
-    parser.add_argument("--samples", type=int, help="of the test split; all unless it is said")
-    parser.add_argument("--searched", type=int, default=256, help="pictures that the GAN's noise is searched for")
+    parser.add_argument("--samples", type=above_none, help="of the test split; all unless it is said")
+    parser.add_argument("--searched", type=above_none, default=256, help="pictures that the GAN's noise is searched for")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/hybrid.json")
     given = parser.parse_args()
     recipe = read(given.recipe, given.preset)
@@ -122,10 +129,13 @@ def main() -> None:
         raise UserError(f"{given.recipe}: has no {missing[0]}; gan, vae and vae_gan are compared")
     names = {entry.label: entry.family.name for entry in recipe.models if entry.family.name in WANTED}
     models = {names[label]: model for label, model in made(recipe, Store(store_root())).items() if label in names}
-    found = compared(models, recipe.data.build().load(data_root()), given.samples, given.searched)
+    data: Dataset = recipe.data.build().load(data_root())
+    found = compared(models, data, given.samples, given.searched)
     Console().print(table(str(given.recipe), found))
-    write_atomic(given.out, json.dumps([asdict(detail) for detail in found], indent=1).encode())
+    about: Json = {"recipe": recipe.name, "recipe_sha256": recipe.sha256, "preset": recipe.preset, "searched": given.searched}
+    about |= {"samples": given.samples or data.size("test"), "torch": version("torch")}
+    write_atomic(given.out, json.dumps({**about, "found": [asdict(detail) for detail in found]}, indent=1).encode())
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

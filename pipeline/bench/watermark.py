@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from models._picture import shape_of
 from models.tasks import _pictures, _watermark
 from pipeline.core import Array, Json, Spec
+from pipeline.errors import told
 from pipeline.files import write_atomic
 from pipeline.places import data_root
 from pipeline.registry import ROOT
@@ -28,6 +30,7 @@ ENLARGED = 2
 def scores(name: str) -> tuple[Array, Array]:
     """Of the clean pictures, and of the marked ones."""
     data = Spec("data", name).build().load(data_root())
+    shape_of(data.domain, "watermark")
     dark, bright = data.domain.pixels
     (picture,) = data.domain.inputs
     clean, marked = [], []
@@ -62,4 +65,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

@@ -76,7 +76,7 @@ class ProgressiveDistillation(Technique):
             family = ours.build()
             teacher.to(context.device).eval()
             tuned(module, family, options, inner, partial(family.twice, theirs=theirs.build(), teacher=teacher))
-            theirs, teacher = ours, copy.deepcopy(module)
+            theirs, teacher = ours, copy.deepcopy(module) if count > self.steps else module
         return replace(model, family=self.family(model.family), module=module)
 
     def promise(self, before: Facts, after: Facts) -> Promise:

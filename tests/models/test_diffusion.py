@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from models.diffusion_unet import DiffusionUnet
 from pipeline.core import Domain, TensorSpec
 from pipeline.errors import UserError
 
-DOMAIN = Domain("pictures", {"image": TensorSpec((1, 1, 12, 12))}, classes=3, pixels=(-1.0, 3.0))
+DOMAIN = Domain("mnist", {"image": TensorSpec((1, 1, 12, 12))}, classes=3, pixels=(-1.0, 3.0))
 FAMILIES = [DiffusionUnet(channels=(6, 8), blocks=1), DiffusionTransformer(layers=1, heads=2, hidden=8)]
 
 
@@ -99,7 +100,10 @@ def test_the_judge_goes_the_same_levels_and_is_told_steps_and_guidance() -> None
         (DiffusionUnet(), Domain("maps", {"image": TensorSpec((1, 1, 8, 8))}, pixels=(0.0, 1.0)), "diffusion_unet: maps has no"),
         (DiffusionUnet(), Domain("words", {"tokens": TensorSpec((1, 5), "int64")}, classes=2), "diffusion_unet: words has no"),
         (DiffusionTransformer(patch=5), DOMAIN, "12x12 px do not fit; sides that 5 divides do"),
-        (DiffusionTransformer(hidden=10), DOMAIN, "hidden|width = 10 is no multiple of heads = 4"),
+        (DiffusionUnet(guidance=2.0, unlabelled=0.0), DOMAIN, r"guidance = 2 asks for .* no class, and unlabelled = 0 hides no"),
+        (DiffusionUnet(), replace(DOMAIN, name="maps"), "maps: no eye looks at its pictures"),
+        (DiffusionUnet(), replace(DOMAIN, name="cifar10"), r"diffusion_unet: the eye for cifar10 is a resnet8; .* of a lenet5"),
+        (DiffusionTransformer(hidden=10), DOMAIN, "hidden = 10 is no multiple of heads = 4"),
     ],
 )
 def test_what_does_not_fit_is_refused(built: Any, domain: Domain, match: str) -> None:
@@ -128,6 +132,16 @@ def test_one_step_of_who_knows_the_way_leads_where_two_lead(steps: int) -> None:
     batch = {"image": knows.pictures[0].expand(16, -1, -1, -1), "label": torch.zeros(16, dtype=torch.int64)}
     assert float(family.twice(knows, batch, theirs=teacher, teacher=knows)) < 1e-8
     assert float(family.twice(errs, batch, theirs=teacher, teacher=knows)) > 0.1
+
+
+def test_a_step_is_taught_where_guided_steps_lead() -> None:
+    torch.manual_seed(0)
+    one, none = torch.randn(2, 1, 12, 12)
+    family, teacher = DiffusionUnet(steps=4, unlabelled=0.0), DiffusionUnet(guidance=2.0)
+    batch = {"image": one.expand(16, -1, -1, -1), "label": torch.zeros(16, dtype=torch.int64)}
+    guided, plain = Knower(2 * one - none, none), Knower(one, none)
+    assert float(family.twice(guided, batch, theirs=teacher, teacher=plain)) < 1e-8
+    assert float(family.twice(plain, batch, theirs=teacher, teacher=plain)) > 0.1
 
 
 def test_guidance_goes_further_from_no_class() -> None:

@@ -13,7 +13,7 @@ from models.gan import GAN
 from pipeline.core import Domain, TensorSpec
 from pipeline.errors import UserError
 
-DOMAIN = Domain("pictures", {"image": TensorSpec((1, 1, 12, 8))}, 3, pixels=(-1.0, 3.0))
+DOMAIN = Domain("mnist", {"image": TensorSpec((1, 1, 12, 8))}, 3, pixels=(-1.0, 3.0))
 SMALL = GAN(channels=(8, 4), latent=5, critic=4)
 BATCH = {"image": torch.full((6, 1, 12, 8), 1.0), "label": torch.arange(6) % 3}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -104,5 +105,9 @@ def test_a_pattern_has_strong_colours_and_any_size(style: _style.Style) -> None:
 def test_what_is_no_picture_of_even_sides_or_has_no_eye_is_refused() -> None:
     with pytest.raises(UserError, match="style_transfer: words has no pictures"):
         StyleTransfer().build(Domain("words", {"tokens": TensorSpec((1, 5), "int64")}))
+    with pytest.raises(UserError, match="style_transfer: pictures of 32x31 px do not fit"):
+        StyleTransfer().build(replace(DOMAIN, inputs={"image": TensorSpec((1, 3, 32, 31))}))
+    with pytest.raises(UserError, match=r"style_transfer: the eye for mnist is a lenet5; .* of a resnet8"):
+        StyleTransfer().build(Domain("mnist", {"image": TensorSpec((1, 1, 28, 28))}, pixels=(0.0, 1.0)))
     with pytest.raises(UserError, match=r"maps: no eye looks at its pictures; there are .*cifar10"):
         StyleTransfer().build(Domain("maps", {"image": TensorSpec((1, 3, 8, 8))}, pixels=(0.0, 1.0)))

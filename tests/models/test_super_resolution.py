@@ -35,8 +35,15 @@ def test_training_makes_pictures_smaller_as_the_judge_does() -> None:
 
 @pytest.mark.parametrize("side", [7, 9])
 def test_sides_that_the_scale_does_not_divide_are_refused(side: int) -> None:
-    with pytest.raises(UserError, match="no pictures of sides that scale = 2 divides"):
+    with pytest.raises(UserError, match=rf"super_resolution: pictures of 8x{side} px do not fit; sides that 2 divides do"):
         SuperResolution().build(Domain("odd", {"image": TensorSpec((1, 3, 8, side))}, pixels=(0.0, 1.0)))
+
+
+def test_a_critic_that_halves_three_times_needs_eight_pixels() -> None:
+    small = Domain("small", {"image": TensorSpec((1, 3, 4, 4))}, pixels=(0.0, 1.0))
+    assert SuperResolution().build(small)
+    with pytest.raises(UserError, match="super_resolution: pictures of 4x4 px do not fit; sides of at least 8"):
+        SuperResolution(adversarial=0.1).build(small)
 
 
 def test_only_training_asks_the_critic_and_only_the_network_is_deployed() -> None:
@@ -49,34 +56,15 @@ def test_only_training_asks_the_critic_and_only_the_network_is_deployed() -> Non
     assert "judged" not in SuperResolution().forward(SuperResolution().build(DOMAIN).train(), {"image": PICTURES})
 
 
-def test_the_critic_is_made_better_by_what_makes_its_opponent_worse() -> None:
-    """One step down the one loss: the critic tells them apart better, and pictures moved along it are taken for real sooner."""
+def test_a_step_down_the_one_loss_makes_the_critic_tell_better() -> None:
     torch.manual_seed(0)
     critic = _adversary.Critic(3)
-    made = (0.5 * PICTURES).requires_grad_()
+    made = 0.5 * PICTURES
 
     def apart() -> float:
         return float((critic(PICTURES).mean() - critic(made).mean()).detach())
 
+    before = apart()
     _adversary.judged(critic, PICTURES, made, weight=2.0, penalty=0.0).backward()
-    before, gradient = apart(), made.grad
-    assert gradient is not None
-    scores = critic(made).mean()
-    (plain,) = torch.autograd.grad(scores, made)
-    torch.testing.assert_close(gradient, -2 * plain)
     torch.optim.SGD(critic.parameters(), 1e-2).step()
     assert apart() > before
-
-
-def test_a_slope_of_one_costs_nothing() -> None:
-    class Sum(torch.nn.Module):
-        def __init__(self, slope: float) -> None:
-            super().__init__()
-            self.slope = slope
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.slope * x.flatten(1).sum(dim=1) / x[0].numel() ** 0.5
-
-    for slope, cost in ((1.0, 0.0), (3.0, 4.0)):
-        found = _adversary.judged(Sum(slope), PICTURES, PICTURES, weight=1.0, penalty=1.0)
-        assert float(found) == pytest.approx(cost, abs=1e-4)

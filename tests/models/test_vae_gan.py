@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from models.vae_gan import VAEGAN
 from pipeline.core import Domain, TensorSpec
 from pipeline.errors import UserError
 
-DOMAIN = Domain("pictures", {"image": TensorSpec((1, 1, 8, 8))}, 3, pixels=(-1.0, 3.0))
+DOMAIN = Domain("mnist", {"image": TensorSpec((1, 1, 8, 8))}, 3, pixels=(-1.0, 3.0))
 SMALL = VAEGAN(channels=(8, 4), latent=5, critic=4)
 BATCH = {"image": 4 * torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0)) - 1, "label": torch.arange(6) % 3}
 
@@ -33,6 +35,20 @@ def test_encoder_and_decoder_learn_from_the_error_and_from_the_critic(loss: str,
 def test_the_critic_learns_to_tell_and_not_to_forgive() -> None:
     assert gradients("judged", "critic") > 0
     assert gradients("error", "critic") == 0, "or its features would become those in which nothing differs"
+
+
+def test_the_critic_s_weight_is_the_decoder_s_alone() -> None:
+    def found(weight: float, part: str) -> torch.Tensor:
+        torch.manual_seed(0)
+        family = replace(SMALL, adversarial=weight)
+        module = family.build(DOMAIN)
+        family.forward(module, BATCH)["judged"].backward()
+        (first, *_) = module.get_submodule(part).parameters()
+        assert first.grad is not None
+        return first.grad
+
+    torch.testing.assert_close(found(3.0, "generator"), 3 * found(1.0, "generator"))
+    torch.testing.assert_close(found(3.0, "critic"), found(1.0, "critic"))
 
 
 def test_the_weights_are_those_of_the_parts() -> None:

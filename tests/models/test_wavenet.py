@@ -12,7 +12,7 @@ from models.wavenet import Network, WaveNet
 from pipeline.core import Domain, TensorSpec
 from pipeline.errors import UserError
 
-DOMAIN = Domain("sounds", {"codes": TensorSpec((1, 64), "int64")}, classes=3)
+DOMAIN = Domain("sounds", {"codes": TensorSpec((1, 64), "int64")}, classes=3, targets={"start": TensorSpec((1,), "int64")})
 FAMILY = WaveNet(dilations=(1, 2, 4, 8), channels=6, skip=10)
 REACH = 1 + sum(FAMILY.dilations)
 CLOSE = 1e-5
@@ -87,6 +87,8 @@ def test_the_silence_before_a_sound_is_not_learnt(network: Network) -> None:
 
 def test_what_is_no_labelled_sound_is_refused() -> None:
     with pytest.raises(UserError, match="wavenet: words has no labelled sounds"):
-        WaveNet().build(Domain("words", {"tokens": TensorSpec((1, 5), "int64")}, classes=3))
+        WaveNet().build(
+            Domain("words", {"tokens": TensorSpec((1, 5), "int64")}, classes=3, targets={"start": TensorSpec((1,), "int64")})
+        )
     with pytest.raises(UserError, match="wavenet: hums has no labelled sounds"):
         WaveNet().build(Domain("hums", {"codes": TensorSpec((1, 5), "int64")}))

@@ -51,6 +51,15 @@ def test_an_edit_of_code_that_the_step_runs_changes_the_digest(digest: Digest, f
     assert digest(TRAIN, file, old, new) != before
 
 
+def test_another_eye_changes_the_digest_of_what_looks_with_it(digest: Digest) -> None:
+    looks = ["pipeline/steps/train.py", "models/style_transfer.py", "models/data/cifar10.py"]
+    before, trained = digest(looks), digest(TRAIN)
+    assert digest(looks, "models/eyes/cifar10/model.json", '"history"', '"History"') != before
+    again = digest(looks)
+    assert digest(looks, "models/resnet8.py", "nn.ReLU()", "nn.GELU()") != again
+    assert digest(TRAIN) == trained
+
+
 def test_an_edit_of_what_is_compiled_changes_the_digest_of_what_runs_it(digest: Digest) -> None:
     export = ["pipeline/steps/export.py", "pipeline/export/onnx_.py", "targets/runtimes/onnxruntime_.py"]
     before, trained = digest(export), digest(TRAIN)

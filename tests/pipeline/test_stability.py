@@ -39,6 +39,12 @@ def test_a_gradient_that_begins_small_may_grow() -> None:
     assert norm > 1
 
 
+def test_what_was_nothing_may_become_something() -> None:
+    watch = Watch()
+    for step in range(4 * BEFORE):
+        watch.see(1e-3 if step > 2 * BEFORE else 0.0, "here")
+
+
 @pytest.mark.parametrize("norm", [float("nan"), float("inf")])
 def test_no_number_stops_at_once(norm: float) -> None:
     with pytest.raises(UserError, match=rf"norm is {norm} at here"):

@@ -56,7 +56,7 @@ def test_a_gain_that_shows_only_in_the_bundle_is_a_gain(outcome):
     assert outcome(SAME, Bytes(100_000, 30_000)) == ("paid", "pays in download")
 
 
-def test_fewer_calls_for_a_result_are_a_gain_and_more_a_loss(make_cell, make_reference, make_report):
+def test_the_time_of_a_result_is_that_of_all_its_calls(make_cell, make_reference, make_report):
     def found(calls, latency):
         cell, reference = dataclasses.replace(make_cell(), bytes=EQUAL, versus_baseline=latency), make_reference()
         few, many = (dataclasses.replace(each.quality, calls=count) for each, count in ((cell, calls), (reference, 50)))
@@ -65,9 +65,10 @@ def test_fewer_calls_for_a_result_are_a_gain_and_more_a_loss(make_cell, make_ref
         return judgement.finding
 
     assert found(4, SAME) == (
-        "0.99x bytes, 0.080x calls for a result, time equivalent [0.99, 1.01], accuracy equivalent: pays in calls"
+        "0.99x bytes, 0.080x calls for a result, time equivalent [0.99, 1.01], accuracy equivalent: pays in time"
     )
-    assert found(100, FASTER).endswith("pays in time, not in calls")
+    assert found(10, SLOWER).endswith("pays in time"), "dearer calls, but few of them"
+    assert found(100, FASTER).endswith("did not pay"), "twice the calls at 0.6x the time"
     assert "calls" not in found(50, SAME)
 
 

@@ -74,9 +74,8 @@ def test_the_variance_stays_the_same_on_the_whole_way() -> None:
 def test_guidance_goes_on_from_no_class_through_the_wanted_one() -> None:
     asked: list[Arrays] = []
     near = ANSWERS.clip(0, 1)  # so that twice the difference stays between dark and bright
-    np.testing.assert_array_equal(
-        made(replace(TASK, guidance=1.0), knowing(answers=near), 1), made(TASK, knowing(answers=near), 1)
-    )
+    short, long = (made(replace(TASK, guidance=each), knowing(answers=near), 1) for each in (1.0, 1 + 1e-9))
+    np.testing.assert_allclose(long, short, atol=1e-5, err_msg="a guidance of 1 saves a call and changes nothing")
     found = made(replace(TASK, guidance=2.0), knowing(asked, near), 1)
     np.testing.assert_allclose(found, (2 * near[[1]] - near[[2]] + 1) / 4, atol=1e-5)
     assert [int(inputs["label"][0]) for inputs in asked] == [1, 2] * 8, "guidance costs a second call, for no class"
@@ -102,9 +101,13 @@ def test_everyone_is_asked_the_same_and_every_picture_begins_with_other_noise() 
     assert ours[0]["label"].tolist() == [0, 0, 1, 1] * 3
 
 
+def test_the_report_is_told_how_many_calls_make_a_picture() -> None:
+    assert TASK.calls == 8 and replace(TASK, guidance=2.0).calls == 16
+
+
 def test_the_way_is_shown_beside_the_classes() -> None:
     classes, ways = TASK.examples(knowing(), {})
     assert "2 classes" in classes.given
     assert ways.given == f"{WAYS} ways from noise: after step 1, 2, 3, 4, 5, 6, 7, 8 of 8", "no more than there are"
-    longer = TASK.examples(knowing(), {}) and replace(TASK, steps=LEVELS).examples(knowing(), {})[1].given
+    longer = replace(TASK, steps=LEVELS).examples(knowing(), {})[1].given
     assert longer.count(",") == STAGES - 1 and f"{LEVELS} of {LEVELS}" in longer

@@ -26,7 +26,7 @@ def test_a_sample_lies_in_the_part_of_its_code(sample: float) -> None:
 
 @pytest.mark.parametrize(("loudness", "decibels"), [(1.0, 36), (0.1, 34), (0.01, 26)])
 def test_what_is_quiet_is_not_lost(loudness: float, decibels: float) -> None:
-    """Eight bits of equal steps would have 47, 27 and 7 dB."""
+    """Eight bits of equal steps would have 48, 28 and 8 dB."""
     sound = loudness * np.random.default_rng(0).uniform(-1, 1, 20_000)
     error = np.square(decode(encode(sound)) - sound).mean()
     assert 10 * np.log10(np.square(sound).mean() / error) > decibels
