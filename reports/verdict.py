@@ -159,9 +159,11 @@ def judge(record: Record, reference: Record | None, subject: str) -> Judgement:
     if file is not None and bundle is not None and abs(bundle - file) > SIZE_MARGIN:
         # The two differ where a technique makes a file compressible without making it smaller.
         parts.append(f"{words.ratio(bundle)} download")
+    time = _time(record, reference)
     if calls := calls_ratio(record, reference):
         parts.append(f"{words.ratio(calls)} calls for a result")
-    return Judgement(record, outcome, subject, f"{', '.join([*parts, _time(record, reference), _quality(record)])}: {ending}")
+        time += " a call"
+    return Judgement(record, outcome, subject, f"{', '.join([*parts, time, _quality(record)])}: {ending}")
 
 
 def judgements(report: Report) -> list[Judgement]:

@@ -65,7 +65,7 @@ def test_the_time_of_a_result_is_that_of_all_its_calls(make_cell, make_reference
         return judgement.finding
 
     assert found(4, SAME) == (
-        "0.99x bytes, 0.080x calls for a result, time equivalent [0.99, 1.01], accuracy equivalent: pays in time"
+        "0.99x bytes, 0.080x calls for a result, time equivalent [0.99, 1.01] a call, accuracy equivalent: pays in time"
     )
     assert found(10, SLOWER).endswith("pays in time"), "dearer calls, but few of them"
     assert found(100, FASTER).endswith("did not pay"), "twice the calls at 0.6x the time"
