@@ -44,7 +44,7 @@ def filled(text: str, root: Path) -> str:
 
 
 def models(root: Path, folder: str) -> str:
-    """Every model of the folder's reports: its float32 quality, what int8 made of it, bytes and time in ONNX Runtime."""
+    """Every model of the folder's reports: its float32 quality, what int8 made of it, and that file in ONNX Runtime."""
     rows, shown = [], set()
     for path in sorted((root / folder).glob("*.json")):
         report = load(path)
@@ -67,14 +67,14 @@ def _model(records: list[Record], link: str) -> str:
     first = plain["onnxruntime"]
     quality, small = first.quality, int8.get("onnxruntime", first)
     file, paired = size_ratio(small, first, "file"), small.versus_baseline
-    p50 = first.latency_ms.p50 if first.latency_ms else None
+    p50 = small.latency_ms.p50 if small.latency_ms else None
     cells = [
         link,
         first.dataset,
         words.metric(quality.metric) if quality else words.NONE,
         (words.plus_minus(quality) if quality else f"{first.status}: {first.reason}") + _seeds(plain),
         *(_changed(int8.get(runtime)) for runtime in RUNTIMES),
-        f"{words.kilobytes(first.bytes.file)}, {words.ratio(file)}",
+        f"{words.kilobytes(small.bytes.file)}, {words.ratio(file)}",
         f"{words.milliseconds(p50)}, {words.interval(paired)}",
     ]
     return f"| {' | '.join(cells)} |\n"
