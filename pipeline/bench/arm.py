@@ -23,7 +23,7 @@ from rich.table import Table
 
 from pipeline.bench.kernels import INT8, exported
 from pipeline.core import Json
-from pipeline.errors import UserError
+from pipeline.errors import UserError, told
 from pipeline.files import write_atomic
 from pipeline.measure import Failure
 from pipeline.progress import silent
@@ -166,4 +166,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

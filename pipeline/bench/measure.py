@@ -27,7 +27,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from pipeline.core import Arrays, Json
-from pipeline.errors import UserError
+from pipeline.errors import UserError, told
 from pipeline.files import write_atomic
 from pipeline.measure import MARGIN, Failure, compare
 from pipeline.places import measuring_lock
@@ -251,4 +251,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)
