@@ -15,8 +15,7 @@ from torch.nn import functional
 
 from models._batch import only_input
 from models._denoiser import LEVELS, Denoiser
-from models._eye import refuse_other_eyes
-from models._picture import shape_of
+from models._eye import shape_for
 from models.tasks.diffusion import Diffusion as Task
 from models.tasks.diffusion import way
 from pipeline.core import Domain, Family, Graph, TensorSpec
@@ -62,8 +61,7 @@ class Diffusion(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """The network. UserError for what has no labelled pictures of sides that fit, or no eye."""
-        shape = shape_of(domain, self.called, self.divisor, labelled=True)
-        refuse_other_eyes(self.called, domain.name, "lenet5")
+        shape = shape_for("lenet5", domain, self.called, self.divisor, labelled=True)
         if self.guidance != 1 and not self.unlabelled:
             asked = f"{self.called}: guidance = {self.guidance:g} asks for pictures of no class"
             raise UserError(f"{asked}, and unlabelled = 0 hides no label; it must be above 0")

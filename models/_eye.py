@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 from models import lenet5, resnet8  # noqa: F401  # what the eyes are: a change of these changes what is seen
+from models._picture import shape_of
 from pipeline import model_file
+from pipeline.core import Domain
 from pipeline.errors import UserError
 
 FOLDER = Path(__file__).parent / "eyes"
@@ -52,7 +54,11 @@ def eye(data: str) -> Eye:
     return Eye(Path(model.family.name).stem, model.module)
 
 
-def refuse_other_eyes(who: str, data: str, wanted: str) -> None:
-    """A UserError, before any work, where no eye looks at a data set's pictures, or one of another architecture."""
-    if (found := eye(data).name) != wanted:
-        raise UserError(f"{who}: the eye for {data} is a {found}; it is judged in the features of a {wanted}")
+def shape_for(
+    wanted: str, domain: Domain, who: str, divisor: int = 1, *, labelled: bool = False, least: int = 1
+) -> tuple[int, int, int]:
+    """`shape_of` pictures at which an eye of that architecture looks. UserError, before any work, for all others."""
+    shape = shape_of(domain, who, divisor, labelled=labelled, least=least)
+    if (found := eye(domain.name).name) != wanted:
+        raise UserError(f"{who}: the eye for {domain.name} is a {found}; it is judged in the features of a {wanted}")
+    return shape

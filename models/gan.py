@@ -10,9 +10,8 @@ from annotated_types import Ge, Gt
 from torch import nn
 from torch.nn import functional
 
-from models._eye import refuse_other_eyes
+from models._eye import shape_for
 from models._game import GAME, Adversarial, Game
-from models._picture import shape_of
 from pipeline.core import Domain, Train
 
 
@@ -40,8 +39,7 @@ class GAN(Adversarial):
 
     def build(self, domain: Domain) -> Game:
         """Generator and critic. UserError for what has no labelled pictures, or no eye."""
-        shape = shape_of(domain, "gan", 4, labelled=True, least=8)
-        refuse_other_eyes("gan", domain.name, "lenet5")
+        shape = shape_for("lenet5", domain, "gan", 4, labelled=True, least=8)
         first, second = (max(1, round(each * self.width)) for each in self.channels)
         return Game(Generator(self.latent, domain.classes, first, second, shape), domain, self.critic)
 

@@ -11,9 +11,8 @@ from annotated_types import Ge, Gt
 from torch import nn
 from torch.nn import functional
 
-from models._eye import refuse_other_eyes
+from models._eye import shape_for
 from models._game import GAME, Adversarial, Game
-from models._picture import shape_of
 from pipeline.core import Domain, Train
 
 SLOPE = 0.2
@@ -53,8 +52,7 @@ class StyleGAN(Adversarial):
 
     def build(self, domain: Domain) -> Game:
         """Generator and critic. UserError for what has no labelled pictures, or no eye."""
-        shape = shape_of(domain, "style_gan", 4, labelled=True, least=8)
-        refuse_other_eyes("style_gan", domain.name, "lenet5")
+        shape = shape_for("lenet5", domain, "style_gan", 4, labelled=True, least=8)
         channels = [max(1, round(each * self.width)) for each in self.channels]
         units = [self.latent + domain.classes, *[self.style] * self.depth]
         return Game(Generator(units, channels, shape), domain, self.critic)

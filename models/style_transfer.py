@@ -12,8 +12,7 @@ from torch import nn
 
 from models import _perception, _style
 from models._batch import only_input
-from models._eye import refuse_other_eyes
-from models._picture import shape_of
+from models._eye import shape_for
 from models.tasks.stylization import Stylization
 from pipeline.core import Domain, Family, Graph, Train
 
@@ -53,9 +52,8 @@ class StyleTransfer(Family):
 
     def build(self, domain: Domain) -> nn.Module:
         """Picture [N, C, H, W] -> picture. UserError for what is none, has odd sides, or has no eye that looks at it."""
-        colours, *_ = shape_of(domain, "style_transfer", 2)
-        assert domain.pixels is not None  # `shape_of` says so
-        refuse_other_eyes("style_transfer", domain.name, "resnet8")
+        colours, *_ = shape_for("resnet8", domain, "style_transfer", 2)
+        assert domain.pixels is not None  # `shape_for` says so
         channels = max(2, round(self.channels * self.width))
         return Stylizer(domain.name, colours, channels, self.blocks, domain.pixels)
 

@@ -12,9 +12,8 @@ from torch import nn
 from torch.func import functional_call
 
 from models import _adversary
-from models._eye import refuse_other_eyes
+from models._eye import shape_for
 from models._game import GAME, Game
-from models._picture import shape_of
 from models.gan import Generator
 from models.tasks.reconstruction import Reconstruction
 from pipeline.core import Domain, Graph, TensorSpec, Train
@@ -54,8 +53,7 @@ class VAEGAN(_adversary.Watched):
 
     def build(self, domain: Domain) -> nn.Module:
         """Encoder, decoder and critic. UserError for what has no labelled pictures, or no eye."""
-        shape = shape_of(domain, "vae_gan", 4, labelled=True, least=8)
-        refuse_other_eyes("vae_gan", domain.name, "lenet5")
+        shape = shape_for("lenet5", domain, "vae_gan", 4, labelled=True, least=8)
         first, second = (max(1, round(each * self.width)) for each in self.channels)
         decoder = Generator(self.latent, domain.classes, first, second, shape)
         return Hybrid(Encoder(self.latent, first, second, shape), decoder, domain, self.critic)

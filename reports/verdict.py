@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.measure import verdict
 from reports import words
-from reports.record import Record, Report
+from reports.record import LatencyRatio, Record, Report
 
 Outcome = Literal["paid", "in part", "did not pay", "unknown", "no result"]
 SIZE_MARGIN = 0.03
@@ -71,6 +72,15 @@ def calls_ratio(record: Record, reference: Record | None) -> float | None:
     return None if found == 1 else found
 
 
+def result_ratio(record: Record, reference: Record | None) -> LatencyRatio | None:
+    """The time of a result, of all its calls, over the reference's."""
+    paired, calls = record.versus_baseline, calls_ratio(record, reference)
+    if paired is None or calls is None:
+        return paired
+    ratio, low, high = (each * calls for each in (paired.ratio, paired.low, paired.high))
+    return LatencyRatio(ratio, low, high, verdict(ratio, low, high))
+
+
 def _join(parts: Sequence[str]) -> str:
     """`bytes, download and time`."""
     return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
@@ -116,13 +126,11 @@ def _effects(record: Record, reference: Record | None) -> tuple[list[str], list[
     for effects in (gains, losses):
         if "bytes" in effects and "download" in effects:
             effects.remove("download")  # a smaller file also travels smaller: one effect, not two
-    paired, calls = record.versus_baseline, calls_ratio(record, reference)
-    if paired is not None and calls is not None:  # what a user waits for is a result
-        faster, slower = paired.high * calls < 1 - SIZE_MARGIN, paired.low * calls > 1 + SIZE_MARGIN
-    else:
-        faster, slower = (paired is not None and paired.verdict == each for each in ("faster", "slower"))
-    gains += ["time"] if faster else []
-    losses += ["time"] if slower else []
+    paired = result_ratio(record, reference)
+    if paired is not None and paired.verdict == "faster":
+        gains.append("time")
+    if paired is not None and paired.verdict == "slower":
+        losses.append("time")
     return gains, losses, paired is not None or any(ratio is not None for _, ratio, _ in sizes)
 
 
@@ -130,21 +138,22 @@ def _conclude(record: Record, reference: Record | None) -> tuple[Outcome, str]:
     """The outcome and the words that end the sentence."""
     gains, losses, judged = _effects(record, reference)
     paired = record.quality.versus_reference if record.quality else None
-    verdict = paired.verdict if paired else "unknown"
-    if not judged and verdict != "better":
+    kept = paired.verdict if paired else "unknown"
+    if not judged and kept != "better":
         return "unknown", "nothing to judge it by"
-    if verdict == "better":
+    if kept == "better":
         gains.append("quality")
     if not gains:
         # The time may hide a gain that this run could not show; bytes and a lost quality cannot.
-        open_question = record.versus_baseline is None or record.versus_baseline.verdict == "inconclusive"
+        paired_time = result_ratio(record, reference)
+        open_question = paired_time is None or paired_time.verdict == "inconclusive"
         return "did not pay", "no gain shown, did not pay" if open_question and not losses else "did not pay"
     pays = f"pays in {_join(gains)}"
     if losses:
         pays += f", not in {_join(losses)}"
-    if verdict == "worse":
+    if kept == "worse":
         return "in part", f"{pays}, and costs quality"
-    if verdict in ("inconclusive", "unknown"):
+    if kept in ("inconclusive", "unknown"):
         return "in part", f"{pays}, if the quality holds"
     return ("in part" if losses else "paid"), pays
 

@@ -67,11 +67,17 @@ def table(title: str, details: Iterable[Detail]) -> Table:
     return rows
 
 
-def above_none(text: str) -> int:
-    """A number of samples, as argparse is told that it is none."""
-    if (found := int(text)) < 1:
-        raise ValueError
-    return found
+def count(text: str) -> int:
+    """A number of samples as it was typed, for argparse."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"found {text}; a whole number above 0 is wanted")
+    return int(text)
+
+
+def about(recipe: Recipe, data: Dataset, samples: int | None) -> Json:
+    """What a bench's figures were had with."""
+    known = {"recipe": recipe.name, "recipe_sha256": recipe.sha256, "preset": recipe.preset, "torch": version("torch")}
+    return {**known, "samples": min(samples or data.size("test"), data.size("test"))}
 
 
 def main() -> None:
@@ -80,7 +86,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--preset", choices=("quick", "full"))
     parser.add_argument("--variant", default=REFERENCE)
-    parser.add_argument("--samples", type=above_none, help="of the test split; all unless it is said")
+    parser.add_argument("--samples", type=count, help="of the test split; all unless it is said")
     parser.add_argument("--out", type=Path, help="build/bench/generators-RECIPE-VARIANT.json unless it is said")
     given = parser.parse_args()
     console, summary = Console(), dict[str, Json]()
@@ -92,9 +98,8 @@ def main() -> None:
         summary[name] = {"seconds": time.monotonic() - start, "found": [asdict(detail) for detail in found]}
         console.print(table(f"{name}: {summary[name]['seconds']:.0f} s", found))
     out = given.out or ROOT / f"build/bench/generators-{recipe.name}-{given.variant.replace(' ', '_')}.json"
-    about: Json = {"recipe": recipe.name, "recipe_sha256": recipe.sha256, "preset": recipe.preset}
-    about |= {"variant": given.variant, "samples": given.samples or data.size("test"), "torch": version("torch")}
-    write_atomic(out, json.dumps({**about, "models": summary}, indent=1).encode())
+    head = {**about(recipe, data, given.samples), "variant": given.variant}
+    write_atomic(out, json.dumps({**head, "models": summary}, indent=1).encode())
     console.print(f"written to {out}")
 
 

@@ -25,15 +25,14 @@ from models.tasks.elbo import chances
 from models.tasks.from_noise import drawn
 from models.tasks.reconstruction import Reconstruction
 from pipeline.alone import asked
-from pipeline.bench.generators import above_none, made, table
-from pipeline.core import Array, Arrays, Dataset, Detail, Json, Model, Predict
+from pipeline.bench.generators import about, count, made, table
+from pipeline.core import Array, Arrays, Dataset, Detail, Model, Predict
 from pipeline.errors import UserError, told
 from pipeline.evaluate import module_predictors
 from pipeline.files import write_atomic
 from pipeline.places import data_root, store_root
 from pipeline.recipe import RECIPES, read
 from pipeline.registry import ROOT
-from pipeline.sources import version
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -119,8 +118,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.bench.hybrid", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", type=Path, default=RECIPES / "fashion_gan.toml")
     parser.add_argument("--preset", choices=("quick", "full"))
-    parser.add_argument("--samples", type=above_none, help="of the test split; all unless it is said")
-    parser.add_argument("--searched", type=above_none, default=256, help="pictures that the GAN's noise is searched for")
+    parser.add_argument("--samples", type=count, help="of the test split; all unless it is said")
+    parser.add_argument("--searched", type=count, default=256, help="pictures that the GAN's noise is searched for")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/hybrid.json")
     given = parser.parse_args()
     recipe = read(given.recipe, given.preset)
@@ -132,9 +131,8 @@ def main() -> None:
     data: Dataset = recipe.data.build().load(data_root())
     found = compared(models, data, given.samples, given.searched)
     Console().print(table(str(given.recipe), found))
-    about: Json = {"recipe": recipe.name, "recipe_sha256": recipe.sha256, "preset": recipe.preset, "searched": given.searched}
-    about |= {"samples": given.samples or data.size("test"), "torch": version("torch")}
-    write_atomic(given.out, json.dumps({**about, "found": [asdict(detail) for detail in found]}, indent=1).encode())
+    head = {**about(recipe, data, given.samples), "searched": given.searched}
+    write_atomic(given.out, json.dumps({**head, "found": [asdict(detail) for detail in found]}, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -68,16 +68,16 @@ class ProgressiveDistillation(Technique):
 
         options = tuning(context.train, self.epochs or max(1, context.train.epochs // 3), self.learning_rate)
         counts = self._counts(model.family)
-        module, teacher, theirs = copy.deepcopy(model.module), context.reference.module, context.reference.family
+        module, teacher, theirs = model.module, context.reference.module, context.reference.family
         for index, count in enumerate(counts):
             progress = part(context.progress, index * options.epochs, len(counts) * options.epochs)
             inner = replace(context, scratch=context.scratch / f"steps-{count}", progress=progress)
-            ours = replace(self, steps=count).family(model.family)
+            ours, module = replace(self, steps=count).family(model.family), copy.deepcopy(module)
             family = ours.build()
             teacher.to(context.device).eval()
             tuned(module, family, options, inner, partial(family.twice, theirs=theirs.build(), teacher=teacher))
-            theirs, teacher = ours, copy.deepcopy(module) if count > self.steps else module
-        return replace(model, family=self.family(model.family), module=module)
+            theirs, teacher = ours, module
+        return replace(model, family=theirs, module=module)
 
     def promise(self, before: Facts, after: Facts) -> Promise:
         """A call is what it was."""

@@ -43,6 +43,7 @@ def test_what_was_nothing_may_become_something() -> None:
     watch = Watch()
     for step in range(4 * BEFORE):
         watch.see(1e-3 if step > 2 * BEFORE else 0.0, "here")
+    assert watch.usual > 0 == watch.above, "what came of nothing is usual by now"
 
 
 @pytest.mark.parametrize("norm", [float("nan"), float("inf")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,3 +53,12 @@ def test_models_must_have_been_made(synthetic_data: Path, tmp_path: Path, monkey
         generators.made(recipe, store, "4 steps")
     with pytest.raises(UserError, match=r"mnist_diffusion\.toml: unknown variant '4 step'; did you mean '4 steps'"):
         generators.made(recipe, store, "4 step")
+
+
+@pytest.mark.parametrize("typed", ["0", "-3", "many", "1.5"])
+def test_a_number_of_samples_that_is_none_is_one_line(typed: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr("sys.argv", ["generators", str(RECIPE), "--samples", typed])
+    with pytest.raises(SystemExit) as stopped:
+        generators.main()
+    assert stopped.value.code == 2
+    assert f"argument --samples: found {typed}; a whole number above 0 is wanted" in capsys.readouterr().err
