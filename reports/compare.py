@@ -1,8 +1,8 @@
 """Two reports side by side: what changed beyond its own uncertainty, and a gate for continuous integration.
 
 Absolute latencies of two runs come from different processes, often from different hosts, and are never compared. What is
-compared is `versus_baseline`, each paired inside its own run: it shows that a variant lost its gain, and cannot show that the
-variant and its reference became slower together.
+compared is the time of a result over the reference's, each paired inside its own run: it shows that a variant lost its gain, and
+cannot show that the variant and its reference became slower together.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from rich import box
@@ -22,6 +22,7 @@ from rich.text import Text
 from pipeline.errors import UserError
 from reports import words
 from reports.record import Quality, Record, Report
+from reports.verdict import baseline, result_ratio
 
 Subject = Literal["quality", "bytes", "bundle", "latency"]
 FORMS = {
@@ -60,7 +61,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Change:
-    """One cell in both reports; None where a report lacks it."""
+    """One cell in both reports; None where a report lacks it. Their `versus_baseline` is that of a result, of all its calls."""
 
     cell: Cell
     before: Record | None
@@ -127,7 +128,7 @@ def _cells(report: Report) -> dict[Cell, Record]:
         cell = Cell(record.model, record.dataset, record.variant, record.format, record.runtime, record.target)
         if cell in found:
             raise UserError(f"run {report.run.id}: two records of {cell}; a comparison needs one of each")
-        found[cell] = record
+        found[cell] = replace(record, versus_baseline=result_ratio(record, baseline(record, report.records)))
     return found
 
 

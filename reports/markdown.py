@@ -19,7 +19,8 @@ READING = """\
   samples would tell, this run cannot.
 - **Time ratio** is the latency over that of `reference` in the same runtime on the same target, from interleaved calls in the
   same processes. *Faster* and *slower*: the interval excludes 1 and the ratio differs from it by more than 3 %. *Equivalent*: the
-  whole interval lies inside 1 ± 3 %. *Inconclusive*: anything else.
+  whole interval lies inside 1 ± 3 %. *Inconclusive*: anything else. It is that of one call: where a result takes more or fewer
+  calls than the reference's, the sentence says so, and weighs the time of all of them.
 - **Energy** is that of a block of calls over their number, as the named meter has it: of a whole package or board, so what idles
   there counts too, and only ratios on one machine are a comparison.
 - **Milliseconds** of two runs, two hosts or two runtimes are not a comparison; the ratios are.

@@ -92,6 +92,18 @@ def test_the_latency_gate_needs_the_whole_interval_beyond_the_line(against):
     assert violations(against(before, versus_baseline=sure), [Rule.parse("latency growth > 20 %")])
 
 
+def test_the_latency_gate_weighs_all_calls_of_a_result(make_cell, make_reference, make_report):
+    def report(calls):
+        cell, reference = make_cell(versus_baseline=LatencyRatio(1.0, 0.99, 1.01, "equivalent")), make_reference()
+        few, many = (dataclasses.replace(each.quality, calls=count) for each, count in ((cell, calls), (reference, 50)))
+        return make_report(dataclasses.replace(reference, quality=many), dataclasses.replace(cell, quality=few))
+
+    changes = compare(report(4), report(8))
+    assert violations(changes, GATE) == [f"{changes[1].cell}: latency ratio 2.00x [1.97, 2.03] (rule: latency ratio > 1.2)"]
+    assert violations(compare(report(8), report(4)), GATE) == []
+    assert not any(map(differences, compare(report(4), report(4))))
+
+
 def test_the_bytes_gate_is_exact(against):
     assert violations(against(bytes=Bytes(28_600, None)), GATE) == [], "exactly 1.1x passes"
     (line,) = violations(against(bytes=Bytes(28_700, None)), GATE)
