@@ -28,7 +28,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from pipeline.bench._kernels_shown import medians, table, verdicts
+from pipeline.bench._kernels_shown import COLUMNS, medians, table, verdicts
 from pipeline.core import Array, Arrays, Domain, Facts, Graph, Json, Model, Precision, Predict, Spec, TensorSpec
 from pipeline.files import write_atomic
 from pipeline.measure import paired_ratio
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SAMPLING = Sampling(warmup=2, rounds=25)
 CHANNELS, SIZES, LAYERS = (64, 128, 256), (14, 28, 56), 4
 INT8 = Precision("static", calibration_samples=8)
-RIVALS = (("onnxruntime", None), ("onnxruntime", INT8), ("litert", None), ("openvino", None), ("openvino", INT8))
+RIVALS = tuple((runtime, INT8 if kind == "int8" else None) for runtime, kind in COLUMNS)
 HELD, HOLD = "openvino", "ONEDNN_MAX_CPU_ISA"
 """The runtime that can be held to an instruction set, and the variable that does it, before it is loaded."""
 
