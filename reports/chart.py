@@ -23,6 +23,9 @@ FAR = 8
 """A point this many times as far from the best as the median point is pinned to the lower edge; it would flatten the rest. Where
 most points are as good as the best, it is this many times half of the median interval."""
 
+CLOSE = 0.05
+"""Points that are no further apart than this share of an axis have one place for their names."""
+
 
 @dataclass(frozen=True)
 class Palette:
@@ -121,14 +124,34 @@ def _rows(report: Report, panel: Panel, cost: Cost) -> list[dict[str, Any]]:
         y = {"y": quality.value * scale, "y_low": quality.low * scale, "y_high": quality.high * scale}
         row = {"x": x[0], "x_low": x[1], "x_high": x[2], **y, "runtime": record.runtime, "variant": record.variant}
         rows.append({**row, "about": _describe(i, record), "up": quality.higher_is_better})
-    named: set[str] = set()
-    middle = math.sqrt(min(row["x"] for row in rows) * max(row["x"] for row in rows)) if rows else 0
-    for i in pareto([(row["x"], row["y"] if row["up"] else -row["y"]) for row in rows]):
-        rows[i]["front"] = True
-        if rows[i]["variant"] not in named:  # once a variant: its formats lie close together
-            rows[i]["name"] = "left" if rows[i]["x"] < middle else "right"
-        named.add(rows[i]["variant"])
-    return _pin(rows)
+    front = [rows[i] for i in pareto([(row["x"], row["y"] if row["up"] else -row["y"]) for row in rows])]
+    for row in front:
+        row["front"] = True
+    rows = _pin(rows)
+    _name(front, rows)
+    return rows
+
+
+def _name(front: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """Writes the front's variants beside its points, each once, since its formats lie close; two in one place share it."""
+    if not front:
+        return
+    low, high = (math.log(pick(row["x"] for row in rows)) for pick in (min, max))
+    tall = max(row["y_high"] for row in rows) - min(row["y_low"] for row in rows)
+    done: set[str] = set()
+    shown: list[dict[str, Any]] = []
+    for row in front:
+        if row["variant"] in done:
+            continue
+        done.add(row["variant"])
+        for other in shown:
+            wide, apart = abs(math.log(row["x"] / other["x"])), abs(row["y"] - other["y"])
+            if wide <= CLOSE * (high - low) and apart <= CLOSE * tall:
+                other["names"] += f", {row['variant']}"
+                break
+        else:
+            row.update(name="left" if math.log(row["x"]) < (low + high) / 2 else "right", names=row["variant"])
+            shown.append(row)
 
 
 def _pin(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -200,7 +223,7 @@ def draw(report: Report, panel: Panel, cost: Cost, palette: Palette, legend: boo
     names = [
         base.transform_filter(f"datum.name == '{side}'")
         .mark_text(align=side, baseline="bottom", dx=dx, dy=-5, fontSize=11, aria=False, **halo)
-        .encode(text="variant:N")
+        .encode(text="names:N")
         for side, dx in sides
         for halo in ({"stroke": palette.paper, "strokeWidth": 3, "strokeOpacity": 0.8}, {"color": palette.ink})
     ]

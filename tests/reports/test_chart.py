@@ -54,6 +54,20 @@ def test_a_collapsed_variant_does_not_flatten_the_others(make_cell, make_report)
     assert min(row["y"] for row in rows) > 80, "eight half intervals below the best"
 
 
+def test_two_names_in_one_place_are_one(make_cell, make_report):
+    def names(*sizes):
+        cells = [make_cell(variant=name, bytes=Bytes(size)) for name, size in zip("abc", sizes, strict=True)]
+        values = (0.9, 0.97, 0.971)
+        cells = [
+            dataclasses.replace(c, quality=dataclasses.replace(c.quality, value=v)) for c, v in zip(cells, values, strict=True)
+        ]
+        report = make_report(*cells)
+        return [row["names"] for row in chart._rows(report, chart.panels(report)[0], "bytes") if "names" in row]
+
+    assert names(1_000, 5_000, 5_050) == ["a", "b, c"]
+    assert names(1_000, 5_000, 9_000) == ["a", "b", "c"]
+
+
 def test_a_point_is_not_far_off_because_most_others_are_as_good_as_the_best(make_cell, make_report):
     cells = []
     for name, value in zip("abcd", (0.858, 0.8582, 0.8577, 0.843), strict=True):
