@@ -54,7 +54,9 @@ def test_a_run_killed_at_random_moments_goes_on_from_where_it_was(
 def test_ctrl_c_ends_a_run_in_one_line_and_its_workers_with_it(
     checkout: Any, tiny_recipe: Path, all_gone: Callable[[Any], list[str]]
 ) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and their children
     process = checkout.start(*RUN)
+    signal.signal(signal.SIGINT, before)
     while not (checkout.home / "store" / "tmp").is_dir():
         time.sleep(0.02)
         assert process.poll() is None
