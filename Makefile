@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(RUN) || { echo "making $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing $(TORCH)"
 	@$(RUN) -m pip install -q --disable-pip-version-check $(TORCH)
-	@echo "installing the other packages (2.5 GB in all; some minutes)"
+	@echo "installing the other packages (3 GB in all; some minutes)"
 	@$(RUN) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*project["dependencies"], *project["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements.txt
 	@$(RUN) -m pip install -q --disable-pip-version-check -r $(VENV)/requirements.txt -c constraints.txt
 	@touch $@
