@@ -106,7 +106,7 @@ class Modulated(nn.Module):
     """A transposed convolution to twice the sides, x [N, in, H, W] * w [in, out, 4, 4], whose channels a style makes louder:
 
         y = d * (s x * w)
-        s = A style + b [N, in], b = 1 at first,  d = (s^2 @ a quarter of the sum over kh, kw of w^2 + 1e-8)^(-1/2) [N, out]
+        s = RATE (A style + b) [N, in], 1 at first,  d = (s^2 @ a quarter of the sum over kh, kw of w^2 + 1e-8)^(-1/2) [N, out]
 
     which is the convolution with each sample's own weights s w / |s w|, whose outputs have variance 1 where the inputs have;
     written so, all samples share one convolution. A quarter, because of stride 2 so many of the weights meet in a pixel.

@@ -127,7 +127,7 @@ def _rows(report: Report, panel: Panel, cost: Cost) -> list[dict[str, Any]]:
     front = [rows[i] for i in pareto([(row["x"], row["y"] if row["up"] else -row["y"]) for row in rows])]
     for row in front:
         row["front"] = True
-    rows = _pin(rows)
+    _pin(rows)
     _name(front, rows)
     return rows
 
@@ -138,12 +138,11 @@ def _name(front: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
         return
     low, high = (math.log(pick(row["x"] for row in rows)) for pick in (min, max))
     tall = max(row["y_high"] for row in rows) - min(row["y_low"] for row in rows)
-    done: set[str] = set()
-    shown: list[dict[str, Any]] = []
+    first: dict[str, dict[str, Any]] = {}
     for row in front:
-        if row["variant"] in done:
-            continue
-        done.add(row["variant"])
+        first.setdefault(row["variant"], row)
+    shown: list[dict[str, Any]] = []
+    for row in first.values():
         for other in shown:
             wide, apart = abs(math.log(row["x"] / other["x"])), abs(row["y"] - other["y"])
             if wide <= CLOSE * (high - low) and apart <= CLOSE * tall:
@@ -154,10 +153,10 @@ def _name(front: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
             shown.append(row)
 
 
-def _pin(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _pin(rows: list[dict[str, Any]]) -> None:
     """Moves points that are far worse than the rest to just below it, marked, so that the rest stays readable."""
     if not rows:
-        return rows
+        return
     sign = 1 if rows[0]["up"] else -1
     best = max(sign * row["y"] for row in rows)
     usual = statistics.median(best - sign * row["y"] for row in rows)
@@ -167,7 +166,6 @@ def _pin(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if sign * row["y"] < floor:
             row.update(y=sign * floor, y_low=sign * floor, y_high=sign * floor, pinned=True)
             row["about"] += "; far off the scale"
-    return rows
 
 
 def _axes(rows: list[dict[str, Any]], panel: Panel, cost: Cost) -> alt.Chart:

@@ -114,7 +114,7 @@ def _quality(record: Record) -> str:
     return f"{words.metric(metric)} {paired.verdict}" + ("" if paired.verdict == "equivalent" else f" ({amount})")
 
 
-def _effects(record: Record, reference: Record | None) -> tuple[list[str], list[str], bool]:
+def _effects(record: Record, reference: Record | None, paired: LatencyRatio | None) -> tuple[list[str], list[str], bool]:
     """The names of what got better, of what got worse, and whether anything but quality could be judged at all."""
     sizes = [
         ("bytes", size_ratio(record, reference, "file"), SIZE_MARGIN),
@@ -126,7 +126,6 @@ def _effects(record: Record, reference: Record | None) -> tuple[list[str], list[
     for effects in (gains, losses):
         if "bytes" in effects and "download" in effects:
             effects.remove("download")  # a smaller file also travels smaller: one effect, not two
-    paired = result_ratio(record, reference)
     if paired is not None and paired.verdict == "faster":
         gains.append("time")
     if paired is not None and paired.verdict == "slower":
@@ -136,7 +135,8 @@ def _effects(record: Record, reference: Record | None) -> tuple[list[str], list[
 
 def _conclude(record: Record, reference: Record | None) -> tuple[Outcome, str]:
     """The outcome and the words that end the sentence."""
-    gains, losses, judged = _effects(record, reference)
+    time = result_ratio(record, reference)
+    gains, losses, judged = _effects(record, reference, time)
     paired = record.quality.versus_reference if record.quality else None
     kept = paired.verdict if paired else "unknown"
     if not judged and kept != "better":
@@ -145,8 +145,7 @@ def _conclude(record: Record, reference: Record | None) -> tuple[Outcome, str]:
         gains.append("quality")
     if not gains:
         # The time may hide a gain that this run could not show; bytes and a lost quality cannot.
-        paired_time = result_ratio(record, reference)
-        open_question = paired_time is None or paired_time.verdict == "inconclusive"
+        open_question = time is None or time.verdict == "inconclusive"
         return "did not pay", "no gain shown, did not pay" if open_question and not losses else "did not pay"
     pays = f"pays in {_join(gains)}"
     if losses:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ def test_an_eye_is_found_again_where_it_was_written(
     assert found.name == architecture
     assert found.logits(pictures).shape == (2, 10)
     (written,) = tmp_path.rglob("model.json")
-    assert '"trained_on"' in written.read_text() and json.loads(written.read_text())
+    assert f'"trained_on": "{name}"' in written.read_text()
 
 
 def test_what_has_no_pictures_gets_no_eye(synthetic_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
